@@ -1,0 +1,95 @@
+"""Files that are either whole or absent, and hashes that say what is in them."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from lowshot.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path, mode="wb", **options):
+    """Open a temporary file beside `path`; on success it takes that name in one move, on any error it is removed.
+
+    Makes missing parent folders. `options` go to `open` (encoding, newline).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with open(handle, mode, **options) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path, text):
+    with replacing(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+
+
+def write_json(path, value, indent=1):
+    """Sorted keys, so that equal values make equal files; NaN is refused."""
+    write_text(path, json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path, what="file"):
+    """The JSON object in `path`; UserError where it is missing, cut short or no object."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {what}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable {what} ({error}); remove it and make it again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a readable {what} (no JSON object); remove it and make it again")
+    return value
+
+
+def write_npy(path, array):
+    with replacing(path) as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def write_npz(path, **arrays):
+    """Uncompressed, without time stamps: equal arrays make equal files."""
+    with replacing(path) as stream:
+        np.savez(stream, **arrays)
+
+
+def file_sha256(path):
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def arrays_sha256(**arrays):
+    """Hash of names, dtypes, shapes and contents; independent of memory order and of the machine's byte order."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
+
+
+def json_sha256(value):
+    """Hash of a JSON-able value, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()

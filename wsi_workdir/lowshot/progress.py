@@ -1,0 +1,25 @@
+"""Progress: a bar on a terminal, a plain line now and then in a file."""
+
+import sys
+
+from tqdm import tqdm
+
+
+class _Lines(tqdm):
+    """tqdm that prints whole lines, for logs."""
+
+    def display(self, msg=None, pos=None):
+        if self.n or self.total == 0:
+            print(msg or self, file=self.fp, flush=True)
+        return True
+
+
+def bar(iterable=None, *, desc, total=None, unit="it", quiet=False, initial=0):
+    """A tqdm object on stderr: iterate over it, or call `.update(n)` and `.close()`. quiet: show nothing."""
+    options = dict(iterable=iterable, desc=desc, total=total, unit=unit, initial=initial, disable=quiet,
+                   file=sys.stderr)
+    if sys.stderr.isatty():
+        return tqdm(dynamic_ncols=True, **options)
+    known = total is not None or hasattr(iterable, "__len__")
+    form = "{desc}: {n_fmt}/{total_fmt} {unit} ({percentage:.0f} %), {rate_fmt}, {elapsed} spent, {remaining} left"
+    return _Lines(mininterval=10, maxinterval=10, bar_format=form if known else None, **options)

@@ -1,0 +1,227 @@
+"""A protocol: which images, models, tasks and methods an evaluation is made of. Data, read from one config file.
+
+The file is plain Python or any other form that MMEngine's Config reads; `configs/protocols/paper.py` explains each key by
+example. Everything is checked here, before the first image is read: an unknown key, a class that no set has, a
+task that names no set. The rest of the library sees only the frozen dataclasses below.
+"""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lowshot.errors import UserError
+
+CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
+MODES = ("linear", "latent_aug")
+SAMPLING = ("published", "distinct", "grouped", "disjoint")
+DEFAULT = "configs/protocols/paper.py"
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One list of images and how features are made of it."""
+    list: str                   # labelled list, `path label` a line
+    root: str                   # folder that the list's paths are relative to
+    classes: str                # key of Protocol.classes
+    config: str                 # extraction config
+    groups: str | None = None   # CSV path,group: patients, originals; for sampling='grouped' and open intervals
+    slide: int | None = None    # which component of the path names the slide (0 = first), None where unknown
+
+
+@dataclass(frozen=True)
+class Model:
+    """One encoder: how it is pre-trained, or which fixed encoder it is. Weights: <workdir>/pretrained_weights/<model>.pth."""
+    config: str | None = None         # training config; None: weights are brought along
+    encoder: str | None = None        # mean_rgb, color_histogram or random: no weights at all
+    options: dict = field(default_factory=dict)  # --cfg-options of the training command
+    novel: tuple = ()                 # base classes it has never seen
+
+
+@dataclass(frozen=True)
+class Dictionary:
+    """The base dictionary of one model: k-means over the base features without the model's novel classes."""
+    set: str
+    prefix: str                       # files <prefix>_PROTO_BANK_<K>.npy …
+    num_prototypes: int = 16
+    num_shift_vectors: int = 2000
+    iterations: int = 20
+    kmeans_seed: int = 66
+
+
+@dataclass(frozen=True)
+class TaskFamily:
+    """One kind of meta-testing task and the methods scored on it."""
+    support: str                      # set that support tiles come from
+    query: str                        # set that query tiles come from
+    shots: tuple
+    num_tasks: int = 1000
+    queries: int = 15                 # per class
+    repeat_support: bool = False      # published near-domain draws support with replacement
+    same_slide: bool = False          # homo mode: all shots of a task from one slide
+    novel_classes: tuple = ()         # near: one evaluation per entry; int, or a tuple of classes
+    groups: dict = field(default_factory=dict)  # name: classes; harmonic means are taken over these
+    methods: tuple = ()               # (model, mode, classifier); '{novel}' in a model takes each novel class
+    num_aug_shots: int = 100
+
+
+@dataclass(frozen=True)
+class Protocol:
+    name: str
+    classes: dict[str, tuple]         # name: class names in label order
+    sets: dict[str, ImageSet]
+    models: dict[str, Model]
+    dictionary: Dictionary
+    tasks: dict[str, TaskFamily]
+    workdir: str = "wsi_workdir/workdir"
+    seed: int = 0
+    sampling: str = "published"
+    path: str = ""                    # file it was read from
+
+    def classes_of(self, name):
+        """Class names, in label order, of the set `name`."""
+        return self.classes[self.sets[name].classes]
+
+    def family(self, task):
+        """TaskFamily by name; UserError names the nearest known one."""
+        return _lookup(self.tasks, task, "task", self.path)
+
+    def set(self, name):
+        return _lookup(self.sets, name, "set", self.path)
+
+    def features_file(self, model, name):
+        return Path(self.workdir, "extracted_feats", model, f"{name}.npy")
+
+    def labels_file(self, name):
+        return Path(self.workdir, "extracted_feats", f"{name}_labels.npy")
+
+    def weights_file(self, model):
+        return Path(self.workdir, "pretrained_weights", f"{model}.pth")
+
+
+def novel_tag(novel):
+    """The part of a file or model name that stands for left-out classes: 7 -> '7', (7, 8) -> '78'.
+    Labels of two digits are joined by '_', so that (1, 12) and (11, 2) differ."""
+    classes = novel if isinstance(novel, tuple) else (novel,)
+    return ("" if all(c < 10 for c in classes) else "_").join(str(c) for c in classes)
+
+
+def parse_novel(text, num_classes):
+    """The other way, for `--novel_class`: '7' -> (7,), '78' -> (7, 8) where there are at most 78 classes.
+    Raises UserError for classes that do not exist."""
+    text = str(text)
+    parts = text.replace(",", "_").split("_")
+    if not all(part.isdigit() for part in parts):
+        raise UserError(f"novel class {text!r}: give a class number, or several as 7,8")
+    classes = tuple(int(part) for part in parts)
+    if len(parts) == 1 and classes[0] >= num_classes:
+        classes = tuple(int(digit) for digit in text)
+    if len(set(classes)) != len(classes) or max(classes) >= num_classes:
+        raise UserError(f"novel class {text!r}: the classes are 0 … {num_classes - 1}, each named once")
+    return classes
+
+
+def load_protocol(path=DEFAULT):
+    """Read and check a protocol file; UserError says what is wrong, where, and what would be right."""
+    from mmengine.config import Config  # here, not above: it imports torch
+
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such protocol; {DEFAULT} is the published one")
+    try:
+        data = Config.fromfile(str(path)).to_dict()
+    except Exception as error:  # the file is a program: whatever it raises is for its author
+        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+    # names with a leading underscore are the file's own helpers
+    return build_protocol({key: value for key, value in data.items() if key[0] != "_"}, str(path))
+
+
+def build_protocol(data, path="protocol"):
+    """Protocol from plain dicts (as in the config files); checked like `load_protocol`."""
+    _check_keys(data, Protocol, path, hidden=("path",))
+    data = {**data,
+            "classes": {name: tuple(names) for name, names in data.get("classes", {}).items()},
+            "sets": _build_all(ImageSet, data.get("sets", {}), f"{path}: sets"),
+            "models": _build_all(Model, data.get("models", {}), f"{path}: models"),
+            "dictionary": _build(Dictionary, data.get("dictionary", {}), f"{path}: dictionary"),
+            "tasks": _build_all(TaskFamily, data.get("tasks", {}), f"{path}: tasks")}
+    protocol = Protocol(**data, path=path)
+    _check(protocol)
+    return protocol
+
+
+def _build_all(kind, values, where):
+    return {name: _build(kind, value, f"{where}.{name}") for name, value in values.items()}
+
+
+def _build(kind, value, where):
+    _check_keys(value, kind, where)
+    return kind(**{key: _frozen(item) for key, item in value.items()})
+
+
+def _frozen(value):
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _check_keys(value, kind, where, hidden=()):
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: expected a dict, got {value!r}")
+    fields = [f for f in dataclasses.fields(kind) if f.name not in hidden]
+    for key in value:
+        if key not in {f.name for f in fields}:
+            raise UserError(f"{where}: unknown key {key!r}{_nearest(key, [f.name for f in fields])}")
+    for f in fields:
+        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if required and f.name not in value:
+            raise UserError(f"{where}: the key {f.name!r} is missing")
+
+
+def _nearest(name, known):
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}"
+
+
+def _lookup(table, name, what, where):
+    if name not in table:
+        raise UserError(f"{where}: no {what} {name!r}{_nearest(name, table)}")
+    return table[name]
+
+
+def _check(p):
+    if p.sampling not in SAMPLING:
+        raise UserError(f"{p.path}: sampling {p.sampling!r}{_nearest(p.sampling, SAMPLING)}")
+    for name, image_set in p.sets.items():
+        _lookup(p.classes, image_set.classes, "class list", f"{p.path}: sets.{name}")
+    _lookup(p.sets, p.dictionary.set, "set", f"{p.path}: dictionary")
+    base = p.classes_of(p.dictionary.set)
+    for name, model in p.models.items():
+        if not set(model.novel) <= set(range(len(base))):
+            raise UserError(f"{p.path}: models.{name}: novel {model.novel} lies outside the {len(base)} base classes")
+    for name, family in p.tasks.items():
+        _check_family(p, name, family)
+
+
+def _check_family(p, name, family):
+    where = f"{p.path}: tasks.{name}"
+    for which in (family.support, family.query):
+        _lookup(p.sets, which, "set", where)
+    classes = p.classes_of(family.support)
+    if p.classes_of(family.query) != classes:
+        raise UserError(f"{where}: support set {family.support} and query set {family.query} have other classes")
+    numbers = (*family.shots, family.num_tasks, family.queries, family.num_aug_shots)
+    if not family.shots or not all(isinstance(n, int) and n >= 1 for n in numbers):
+        raise UserError(f"{where}: shots, num_tasks, queries and num_aug_shots are whole numbers from 1")
+    if family.same_slide and p.sets[family.support].slide is None:
+        raise UserError(f"{where}: same_slide needs sets.{family.support}.slide (which part of the path is the slide)")
+    listed = [c for group in family.groups.values() for c in group]
+    listed += [c for entry in family.novel_classes for c in (entry if isinstance(entry, tuple) else (entry,))]
+    if not set(listed) <= set(range(len(classes))):
+        raise UserError(f"{where}: a group or novel class lies outside the {len(classes)} classes")
+    for method in family.methods:
+        if not isinstance(method, tuple) or len(method) != 3:
+            raise UserError(f"{where}: a method is (model, mode, classifier), got {method!r}")
+        model, mode, classifier = method
+        for novel in family.novel_classes or (None,):
+            tag = "" if novel is None else novel_tag(novel)
+            _lookup(p.models, model.replace("{novel}", tag), "model", where)
+        _lookup(dict.fromkeys(MODES), mode, "mode", where)
+        _lookup(dict.fromkeys(CLASSIFIERS), classifier, "classifier", where)
