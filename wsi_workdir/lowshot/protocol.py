@@ -1,7 +1,7 @@
 """A protocol: which images, models, tasks and methods an evaluation is made of. Data, read from one config file.
 
-The file is plain Python or any other form that MMEngine's Config reads; `configs/protocols/paper.py` explains each key by
-example. Everything is checked here, before the first image is read: an unknown key, a class that no set has, a
+The file is plain Python or any other form that MMEngine's Config reads; `configs/protocols/paper.py` explains each
+key by example. Everything is checked here, before the first image is read: an unknown key, a class that no set has, a
 task that names no set. The rest of the library sees only the frozen dataclasses below.
 """
 
@@ -31,7 +31,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Model:
-    """One encoder: how it is pre-trained, or which fixed encoder it is. Weights: <workdir>/pretrained_weights/<model>.pth."""
+    """One encoder: how it is pre-trained, or which fixed one it is. Weights: Protocol.weights_file(name)."""
     config: str | None = None         # training config; None: weights are brought along
     encoder: str | None = None        # mean_rgb, color_histogram or random: no weights at all
     options: dict = field(default_factory=dict)  # --cfg-options of the training command
