@@ -13,6 +13,12 @@ class _Lines(tqdm):
             print(msg or self, file=self.fp, flush=True)
         return True
 
+    def close(self):
+        if not self.disable:
+            self.display()
+            self.disable = True
+            self._decr_instances(self)
+
 
 def bar(iterable=None, *, desc, total=None, unit="it", quiet=False, initial=0):
     """A tqdm object on stderr: iterate over it, or call `.update(n)` and `.close()`. quiet: show nothing."""

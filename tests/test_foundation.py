@@ -1,0 +1,149 @@
+"""Properties of the foundation: whole files or none, one-line errors, lists as published, named random streams."""
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from lowshot.errors import UserError, run_command
+from lowshot.files import arrays_sha256, json_sha256, read_json, replacing, write_json, write_npy, write_npz
+from lowshot.lists import check_labels, groups_of, read_groups, read_list, write_list
+from lowshot.progress import bar
+from lowshot.seeds import generator
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
+    target = tmp_path / "a.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(RuntimeError):
+        with replacing(target, "w") as stream:
+            stream.write("half")
+            raise RuntimeError
+    assert json.loads(target.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_equal_arrays_make_equal_files(tmp_path):
+    for name in ("a.npz", "b.npz"):
+        write_npz(tmp_path / name, x=np.arange(5), y=np.eye(2))
+        time.sleep(0.01)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_the_hash_of_arrays_sees_names_dtypes_and_shapes_but_not_memory_order():
+    x = np.arange(6).reshape(2, 3)
+    assert arrays_sha256(x=x) == arrays_sha256(x=np.asfortranarray(x)) == arrays_sha256(x=x.astype(">i8"))
+    others = [arrays_sha256(y=x), arrays_sha256(x=x.reshape(3, 2)), arrays_sha256(x=x.astype(np.int32)),
+              arrays_sha256(x=x + 1), arrays_sha256(x=x[:0])]
+    assert len({arrays_sha256(x=x), *others}) == 6
+    assert json_sha256({"a": 1, "b": 2}) == json_sha256({"b": 2, "a": 1})
+
+
+def test_a_file_limit_is_one_line_and_leaves_nothing(tmp_path):
+    code = ("import resource, sys, signal; sys.path.insert(0, 'wsi_workdir'); import numpy as np\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+            "from lowshot.errors import run_command; from lowshot.files import write_npy\n"
+            f"sys.exit(run_command(lambda argv: write_npy({str(tmp_path / 'x.npy')!r}, np.zeros(100000))))")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1 and "free some space" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": 1', "\xff"])
+def test_a_broken_json_is_named(tmp_path, text):
+    (tmp_path / "r.json").write_text(text, encoding="latin-1")
+    with pytest.raises(UserError, match=r"r\.json: not a readable result"):
+        read_json(tmp_path / "r.json", "result")
+
+
+def test_exit_codes_of_commands(capsys):
+    def wrong(argv):
+        raise UserError("first line\n second")
+    assert run_command(lambda argv: None) == 0 and run_command(lambda argv: 1) == 1
+    assert run_command(wrong) == 2 and capsys.readouterr().err == "error: first line second\n"
+    assert run_command(lambda argv: (_ for _ in ()).throw(KeyboardInterrupt)) == 130
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
+        run_command(lambda argv: 1 / 0)
+
+
+def test_sigterm_ends_a_command_with_143():
+    code = ("import sys, time; sys.path.insert(0, 'wsi_workdir'); from lowshot.errors import run_command\n"
+            "sys.exit(run_command(lambda argv: (print('up', flush=True), time.sleep(60))))")
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 143
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_lists_are_read_with_either_line_end_and_spaces_in_paths(tmp_path, end, last):
+    (tmp_path / "l.txt").write_bytes(("a b/ü 1.tif 3" + end + "c,d.tif 0" + (end if last else "")).encode())
+    images = read_list(tmp_path / "l.txt")
+    assert images.names == ("a b/ü 1.tif", "c,d.tif") and images.labels.tolist() == [3, 0]
+    assert read_list(tmp_path / "l.txt", labeled=False).names[0] == "a b/ü 1.tif 3"
+
+
+def test_a_written_list_reads_back(tmp_path):
+    write_list(tmp_path / "l.txt", ["x y.png", "z.png"], [1, 0])
+    assert read_list(tmp_path / "l.txt").labels.tolist() == [1, 0]
+    write_list(tmp_path / "u.txt", ["x y.png", "z.png"])
+    assert read_list(tmp_path / "u.txt").labels is None
+
+
+def test_bad_lists_are_named(tmp_path):
+    with pytest.raises(UserError, match="no such list"):
+        read_list(tmp_path / "none.txt")
+    (tmp_path / "e.txt").write_text("\n \n")
+    with pytest.raises(UserError, match="the list is empty"):
+        read_list(tmp_path / "e.txt")
+    (tmp_path / "u.txt").write_text("a.png 1\nb.png\n")
+    with pytest.raises(UserError, match=r"line 2: no label at the end of 'b\.png'"):
+        read_list(tmp_path / "u.txt", labeled=True)
+    with pytest.raises(UserError, match="row 2: label 5 is outside the 3 classes"):
+        check_labels(np.array([0, 5, 2]), 3, "l.txt")
+
+
+def test_groups_need_a_row_for_every_image(tmp_path):
+    (tmp_path / "g.csv").write_text('path,group\n"a,b.png",p1\nc.png,p2\nd.png,p1\n')
+    table = read_groups(tmp_path / "g.csv")
+    assert groups_of(["a,b.png", "c.png", "d.png"], table, "g.csv").tolist() == [0, 1, 0]
+    with pytest.raises(UserError, match=r"1 of 2 images have no group, the first is 'e\.png'"):
+        groups_of(["c.png", "e.png"], table, "g.csv")
+    (tmp_path / "h.csv").write_text("file,patient\n")
+    with pytest.raises(UserError, match="columns path,group"):
+        read_groups(tmp_path / "h.csv")
+
+
+def test_streams_depend_on_purpose_and_index_and_on_nothing_else():
+    def draw(*key):
+        return generator(*key).integers(2**62)
+    assert draw(0, "a", "near", 1) == draw(0, "a", "near", 1)
+    keys = [(0, "a", "near", 1), (1, "a", "near", 1), (0, "b", "near", 1), (0, "a", "out", 1), (0, "a", "near", 2),
+            (0, "a", "near")]
+    assert len({draw(*key) for key in keys}) == len(keys)
+    code = "from lowshot.seeds import generator; print(generator(0, 'a', 'near', 1).integers(2**62))"
+    elsewhere = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "wsi_workdir", text=True, capture_output=True,
+                               env={**os.environ, "PYTHONHASHSEED": "7"})
+    assert int(elsewhere.stdout) == draw(0, "a", "near", 1)
+
+
+def test_progress_in_a_file_is_whole_lines(capsys):
+    with bar(desc="tiles", total=3, unit="tile") as shown:
+        shown.update(3)
+    text = capsys.readouterr().err
+    assert "\r" not in text and text.splitlines()[-1].startswith("tiles: 3/3 tile (100 %)")
+
+
+def test_write_npy_never_pickles(tmp_path):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_npy(tmp_path / "o.npy", np.array([None, 1], dtype=object))
+    assert os.listdir(tmp_path) == []
