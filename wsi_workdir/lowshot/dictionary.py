@@ -1,0 +1,192 @@
+"""The base dictionary: clusters of the base features, and what a feature of each cluster may vary by.
+
+Files of the published form, all float64: `<prefix>_PROTO_BANK_<K>.npy` (K, D) prototypes,
+`<prefix>_COV_BANK_<K>.npy` (K, D, D) covariances, `<prefix>_SHIFT_BANK_<K>.npy` (K, S, D) shifts; beside them
+`<prefix>_BANK_<K>.json` says how they were made. The shift bank is a cache: it is the same numbers again from
+covariances and seed, cluster by cluster, so it is written only while it is small.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from lowshot.errors import UserError
+from lowshot.files import arrays_sha256, json_sha256, read_json, write_json, write_npy
+from lowshot.seeds import generator
+
+SCHEMA = 1
+JITTER = 1e-10            # of the mean variance, added to the diagonal so that a Cholesky factor exists
+SHIFT_FILE_LIMIT = 2**29  # bytes; a larger shift bank is rebuilt instead of stored
+
+
+@dataclass(frozen=True, eq=False)
+class Dictionary:
+    """Clusters of base features.
+
+    prototypes: (K, D) float64, the mean of each cluster's stored features (not of unit length).
+    covariances: (K, D, D) float64, their covariance with ddof 1; zeros for a cluster of one tile.
+    num_shift_vectors: S, rows of the bank of one cluster.
+    seed: the bank of cluster k is drawn from the stream (seed, 'shift_bank', k).
+    how: JSON-able facts of its making; `counts` are the tiles in each cluster.
+    identity: hash that changes with any number that latent augmentation uses.
+    bank: (K, S, D) stored shifts, usually memory-mapped, or None where they are rebuilt.
+    """
+    prototypes: np.ndarray
+    covariances: np.ndarray
+    num_shift_vectors: int
+    seed: int
+    identity: str
+    how: dict = field(default_factory=dict)
+    bank: np.ndarray | None = None
+
+    def __len__(self):
+        return len(self.prototypes)
+
+    def shifts(self, k):
+        """(S, D) float64 draws from N(0, covariance k): L·ε with L·Lᵀ = covariance + jitter·I."""
+        if self.bank is not None:
+            return np.asarray(self.bank[k])
+        noise = generator(self.seed, "shift_bank", k).standard_normal((self.num_shift_vectors, self.dim))
+        return noise @ cholesky_factor(self.covariances[k]).T
+
+    @property
+    def dim(self):
+        return self.prototypes.shape[1]
+
+
+def cholesky_factor(covariance):
+    """Lower L with L·Lᵀ = covariance + j·I, j = 1e-10 of the mean variance, ten times more until it exists.
+
+    The jitter is relative, so that features of any scale are treated alike. covariance: (D, D), positive semi-definite
+    up to rounding; a zero matrix has the factor zero.
+    """
+    variance = np.trace(covariance) / len(covariance)
+    if variance == 0:
+        return np.zeros_like(covariance)
+    scaled = covariance / variance
+    jitter = JITTER
+    while jitter < 1e-3:
+        try:
+            factor = np.linalg.cholesky(scaled + jitter * np.eye(len(scaled)))
+            return factor * np.sqrt(variance)
+        except np.linalg.LinAlgError:
+            jitter *= 10
+    raise UserError("a covariance of the dictionary is not positive semi-definite; build the dictionary again")
+
+
+def build_dictionary(features, *, num_prototypes=16, num_shift_vectors=2000, iterations=20, kmeans_seed=66, seed=0):
+    """Cluster `features` (N, D), of any float type, and measure each cluster.
+
+    k-means runs on L2-normalised features in one thread, so that the clusters do not depend on the machine's number
+    of threads; prototypes and covariances are of the features as they are. A cluster that stays empty (there are fewer
+    different features than prototypes) goes to the end and repeats the first one, which wins every tie.
+    UserError: fewer features than prototypes, or numbers that are not finite.
+    """
+    features = np.asarray(features)
+    if num_prototypes < 1 or num_shift_vectors < 1:
+        raise UserError("a dictionary needs at least one prototype and one shift vector")
+    if len(features) < num_prototypes:
+        raise UserError(f"{len(features)} base tiles are too few for {num_prototypes} prototypes; "
+                        "lower --num_prototypes or give more tiles")
+    if not np.isfinite(features).all():
+        raise UserError("the base features hold numbers that are not finite; extract them again")
+    with threadpool_limits(1):
+        kmeans = KMeans(num_prototypes, n_init=1, max_iter=iterations, random_state=kmeans_seed)
+        assigned = kmeans.fit_predict(normalize(features))
+        counts = np.bincount(assigned, minlength=num_prototypes)
+        order = np.argsort(counts == 0, kind="stable")  # the empty ones last
+        clusters = [_measure(features[assigned == k]) for k in order if counts[k]]
+    clusters += [clusters[0]] * (num_prototypes - len(clusters))
+    prototypes, covariances = (np.array(part) for part in zip(*clusters, strict=True))
+    how = dict(iterations=iterations, kmeans_seed=kmeans_seed, counts=counts[order].tolist())
+    return make_dictionary(prototypes, covariances, num_shift_vectors=num_shift_vectors, seed=seed, how=how)
+
+
+def make_dictionary(prototypes, covariances, *, num_shift_vectors=2000, seed=0, how=None):
+    """Dictionary of given prototypes (K, D) and covariances (K, D, D), shifts drawn from `seed`."""
+    banks = arrays_sha256(prototypes=prototypes, covariances=covariances)
+    identity = json_sha256([banks, num_shift_vectors, seed, JITTER])
+    return Dictionary(prototypes, covariances, num_shift_vectors, seed, identity, dict(how or {}))
+
+
+def _measure(cluster):
+    """Mean (D,) and covariance (D, D), ddof 1, of a cluster (n, D); zero covariance where n = 1."""
+    cluster = cluster.astype(np.float64)
+    mean = cluster.mean(axis=0)
+    centred = cluster - mean
+    return mean, centred.T @ centred / max(1, len(cluster) - 1)
+
+
+def bank_files(folder, prefix, num_prototypes):
+    """Paths of a dictionary: dict with the keys PROTO, COV, SHIFT, json."""
+    folder = Path(folder)
+    files = {kind: folder / f"{prefix}_{kind}_BANK_{num_prototypes}.npy" for kind in ("PROTO", "COV", "SHIFT")}
+    return {**files, "json": folder / f"{prefix}_BANK_{num_prototypes}.json"}
+
+
+def save_dictionary(folder, prefix, dictionary):
+    """Write the files of the published form, and the JSON last: without it the dictionary is not finished."""
+    files = bank_files(folder, prefix, len(dictionary))
+    files["json"].unlink(missing_ok=True)
+    files["SHIFT"].unlink(missing_ok=True)
+    write_npy(files["PROTO"], dictionary.prototypes)
+    write_npy(files["COV"], dictionary.covariances)
+    size = len(dictionary) * dictionary.num_shift_vectors * dictionary.dim * 8
+    if size < SHIFT_FILE_LIMIT:
+        write_npy(files["SHIFT"], np.stack([dictionary.shifts(k) for k in range(len(dictionary))]))
+    write_json(files["json"], {"schema": SCHEMA, "num_prototypes": len(dictionary), "dim": dictionary.dim,
+                               "num_shift_vectors": dictionary.num_shift_vectors, "seed": dictionary.seed,
+                               "jitter": JITTER, "identity": dictionary.identity, "how": dictionary.how})
+
+
+def load_dictionary(folder, prefix, num_prototypes, dim=None):
+    """Read a dictionary made here, or the three (or the first two) files of the authors.
+
+    Without the JSON beside them the files are taken as they are, with a notice; shifts that are not stored are then
+    drawn with the published number, 2,000, from seed 0. UserError: missing files, shapes that disagree with each
+    other, with K or with `dim` (width of the features), numbers that are not finite.
+    """
+    files = bank_files(folder, prefix, num_prototypes)
+    make = f"make it with wsi_workdir/dict_construction.py --num_prototypes {num_prototypes}"
+    prototypes = _read_bank(files["PROTO"], (num_prototypes, dim), make)
+    dim = prototypes.shape[1]
+    covariances = _read_bank(files["COV"], (num_prototypes, dim, dim), make)
+    stored = files["SHIFT"].exists()
+    bank = _read_bank(files["SHIFT"], (num_prototypes, None, dim), make, mapped=True) if stored else None
+    if files["json"].exists():
+        facts = read_json(files["json"], "description of a dictionary")
+        made = make_dictionary(prototypes, covariances, num_shift_vectors=facts["num_shift_vectors"],
+                               seed=facts["seed"], how=facts["how"])
+        if made.identity != facts["identity"]:
+            raise UserError(f"{files['json']}: does not describe the files beside it; {make} --overwrite")
+    else:
+        shown = "its own shift bank" if stored else "shifts drawn from seed 0"
+        print(f"notice: {files['PROTO']}: no description beside it, taken as it is with {shown}", file=sys.stderr)
+        made = make_dictionary(prototypes, covariances)
+    if bank is None:
+        return made
+    identity = made.identity if files["json"].exists() else json_sha256([made.identity, arrays_sha256(shifts=bank)])
+    return Dictionary(prototypes, covariances, bank.shape[1], made.seed, identity, made.how, bank)
+
+
+def _read_bank(path, shape, make, mapped=False):
+    """Array of `path`, checked against `shape` (None: any length)."""
+    try:
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file of the dictionary; {make}") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a readable array ({error}); {make} --overwrite") from None
+    agrees = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if not agrees or array.dtype.kind != "f" or 0 in array.shape:
+        wanted = " × ".join("any" if n is None else str(n) for n in shape)
+        raise UserError(f"{path}: has the shape {array.shape} of {array.dtype}, expected floats {wanted}; "
+                        f"it belongs to other features or another number of prototypes; {make}")
+    if not all(np.isfinite(part).all() for part in array):
+        raise UserError(f"{path}: holds numbers that are not finite (an empty cluster of the published code?); {make}")
+    return array if mapped else array.astype(np.float64, copy=False)
