@@ -1,0 +1,142 @@
+"""Results of one run: a JSON that depends on nothing but what was evaluated, and a `.meta.json` about when and where.
+
+    result = read_result("…/results/near/clp_wo_7/5shot_linear_Ridge_wo_7.json")
+    result.f1            # (T, ways) float64, fractions
+    result.predictions   # (T, Q) int16, label of each query
+
+Equal runs make equal bytes: keys are sorted, floats printed to full precision, and arrays are little-endian, zlib,
+base64. ARRAYS are decoded when first asked for.
+"""
+
+import base64
+import binascii
+import json
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lowshot.errors import UserError
+from lowshot.files import read_json, write_json, write_text
+
+SCHEMA = 1
+ARRAYS = ("predictions", "queries", "query_labels", "supports")
+KEYS = ("config", "classes", "class_groups", "hashes", "sets", "tasks", "encoder", "f1", "statistics", *ARRAYS)
+META = ".meta.json"
+
+
+def encode_array(array):
+    """JSON-able form of an integer array: {'dtype', 'shape', 'zlib_base64'}."""
+    array = np.ascontiguousarray(array)
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    packed = base64.b64encode(zlib.compress(array.tobytes(), 6)).decode()
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "zlib_base64": packed}
+
+
+def decode_array(value):
+    """The array that `encode_array` was given; ValueError for anything else."""
+    try:
+        dtype = np.dtype(value["dtype"]).newbyteorder("<")
+        if dtype.kind not in "iu":
+            raise ValueError(f"dtype {dtype} is no integer type")
+        flat = np.frombuffer(zlib.decompress(base64.b64decode(value["zlib_base64"])), dtype=dtype)
+        return flat.reshape(value["shape"])
+    except (KeyError, TypeError, zlib.error, binascii.Error) as error:
+        raise ValueError(f"not an encoded array ({type(error).__name__}: {error})") from None
+
+
+@dataclass(frozen=True)
+class Result:
+    path: Path
+    data: dict  # the JSON as read
+
+    config = property(lambda self: self.data["config"])
+    classes = property(lambda self: self.data["classes"])
+    class_groups = property(lambda self: self.data["class_groups"])
+    hashes = property(lambda self: self.data["hashes"])
+    sets = property(lambda self: self.data["sets"])
+    tasks = property(lambda self: self.data["tasks"])
+    encoder = property(lambda self: self.data["encoder"])
+    statistics = property(lambda self: self.data["statistics"])
+
+    @cached_property
+    def f1(self):
+        """(T, ways) float64, fractions."""
+        f1 = np.asarray(self.data["f1"], dtype=np.float64)
+        if f1.ndim != 2 or f1.shape[1] != len(self.classes):
+            raise UserError(f"{self.path}: damaged result (f1 is no table of tasks x {len(self.classes)} classes); "
+                            "remove it and run again")
+        return f1
+
+    predictions = cached_property(lambda self: self._array("predictions"))    # (T, Q) int16
+    queries = cached_property(lambda self: self._array("queries"))            # (T, Q) int32, rows of the query set
+    query_labels = cached_property(lambda self: self._array("query_labels"))  # (Q,) int16
+    supports = cached_property(lambda self: self._array("supports"))          # (T, n) int32, rows of the support set
+
+    @property
+    def meta(self):
+        """The `.meta.json` beside it: seconds, started, host, workers, versions; {} where it is missing."""
+        path = meta_path(self.path)
+        return read_json(path) if path.is_file() else {}
+
+    def _array(self, name):
+        try:
+            return decode_array(self.data[name])
+        except ValueError as error:
+            raise UserError(f"{self.path}: damaged result ({name}: {error}); remove it and run again") from None
+
+
+def read_result(path):
+    """Result from a JSON file; UserError where it is missing, truncated, of another schema or no result at all."""
+    data = read_json(path, "result")
+    if data.get("schema") != SCHEMA:
+        raise UserError(f"{path}: a result of schema {data.get('schema')!r}, this version reads {SCHEMA}; run it again")
+    missing = [key for key in KEYS if key not in data]
+    if missing:
+        raise UserError(f"{path}: not a result of a meta-test, {', '.join(missing)} missing")
+    return Result(Path(path), data)
+
+
+def write_result(path, data, meta):
+    """Write `<name>.meta.json`, then `<name>.json`: where the second exists the run is finished.
+
+    data: the keys KEYS, with those of ARRAYS as integer arrays; meta: JSON-able dict.
+    One key a line, so that `grep` and `diff` serve.
+    """
+    missing = set(KEYS) ^ set(data)
+    if missing:
+        raise ValueError(f"a result has exactly the keys {KEYS}; wrong: {sorted(missing)}")
+    data = {**data, "schema": SCHEMA, **{name: encode_array(data[name]) for name in ARRAYS}}
+    lines = [f"{json.dumps(key)}: {json.dumps(data[key], sort_keys=True, allow_nan=False, ensure_ascii=False)}"
+             for key in sorted(data)]
+    write_json(meta_path(path), meta)
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def meta_path(path):
+    """`x.json` -> `x.meta.json`."""
+    path = Path(path)
+    return path.with_name(path.stem + META)
+
+
+def find_results(paths):
+    """Result files named by `paths`, or below them where they are folders: sorted list of Path, each once.
+
+    paths: one path or several. `.meta.json` and hidden files are no results. UserError for a path that does not exist.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else paths
+    found = set()
+    for path in map(Path, paths):
+        if path.is_dir():
+            found |= {p for p in path.rglob("*.json") if _is_result(p.relative_to(path))}
+        elif path.is_file():
+            found.add(path)
+        else:
+            raise UserError(f"{path}: no such result file or folder")
+    return sorted(found)
+
+
+def _is_result(path):
+    return not path.name.endswith(META) and not any(part.startswith(".") for part in path.parts)
