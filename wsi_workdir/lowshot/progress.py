@@ -20,10 +20,11 @@ class _Lines(tqdm):
             self._decr_instances(self)
 
 
-def bar(iterable=None, *, desc, total=None, unit="it", quiet=False, initial=0):
-    """A tqdm object on stderr: iterate over it, or call `.update(n)` and `.close()`. quiet: show nothing."""
+def bar(iterable=None, *, desc, total=None, unit="it", quiet=False, initial=0, scale=False):
+    """A tqdm object on stderr: iterate over it, or call `.update(n)` and `.close()`. quiet: show nothing.
+    scale: 1.2G instead of 1200000000, for bytes."""
     options = dict(iterable=iterable, desc=desc, total=total, unit=unit, initial=initial, disable=quiet,
-                   file=sys.stderr)
+                   unit_scale=scale, file=sys.stderr)
     if sys.stderr.isatty():
         return tqdm(dynamic_ncols=True, **options)
     known = total is not None or hasattr(iterable, "__len__")
