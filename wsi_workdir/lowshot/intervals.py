@@ -1,0 +1,185 @@
+"""How far a mean over tasks can be trusted: on this data set (closed), and on new data from its source (open).
+
+*Closed*: Student's t over tasks. It answers "what would more tasks from these same images give?" and shrinks with the
+number of tasks, whatever the number of images.
+
+*Open*: tasks reuse images, and images come from few slides, patients or originals. Drawing those *units* anew moves
+every task that holds them. With y_t the score of task t, e_t = y_t - mean, c_tg the number of draws from unit g among
+the supports of t, and q_tg the derivative of y_t by the weight of unit g among its queries, unit g moves the mean by
+
+    D_g = (1/T) sum_t x_tg,     x_tg = c_tg * e_t + q_tg
+
+and a cluster bootstrap over units has, to first order and in the limit of endlessly many draws, the variance
+sum_g D_g^2 (the infinitesimal jackknife: no draws, no seed, no refit). Finite T adds noise to that sum; taking out the
+products of a task with itself removes it:
+
+    V_units = { sum_g [ D_g^2 - (1/T^2) sum_t x_tg^2 ] + noise } * G / (G - 1)
+    noise   = (1/T^2) sqrt( 2 sum_g [ (sum_t x_tg^2)^2 - sum_t x_tg^4 ] )
+    open half-width = t_{G-1} * sqrt(s^2 / T + max(V_units, 0))
+
+`noise` is the standard error that the first sum has where units do not matter at all. It is added so that few tasks
+give a wider interval rather than a lucky narrow one, and fades as tasks are added. G is the smallest number of units
+that any class is drawn from. Where tasks share no unit V_units is 0: the t interval
+over disjoint tasks that Lafargue et al. (2024, "Oops, I sampled it again") ask for is a special case, and so is the
+cluster bootstrap over slides where all shots of a task come from one slide.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse, stats
+
+from lowshot.statistics import t_interval
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """mean ± half, in the unit of the scores. half is None where it cannot be estimated; `note` then says why."""
+    mean: float
+    half: float | None
+    n: int                # what it was taken over: tasks (closed) or units (open)
+    note: str = ""
+
+    @property
+    def low(self):
+        return None if self.half is None else self.mean - self.half
+
+    @property
+    def high(self):
+        return None if self.half is None else self.mean + self.half
+
+    def holds(self, value):
+        return self.half is not None and self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Units:
+    """Which unit (image, slide, patient, original) every draw of every task comes from.
+
+    support: (T, n) int, query: (T, Q) int unit numbers; equal numbers are the same unit, on both sides.
+    name: what a unit is. count: smallest number of units that any class is drawn from.
+    one_draw: all supports of a task come from one unit, which was drawn once.
+    """
+    support: np.ndarray
+    query: np.ndarray
+    name: str
+    count: int
+    one_draw: bool
+
+    @property
+    def shared(self):
+        """True where some unit occurs in more than one task."""
+        in_task = [np.unique(rows) for rows in np.concatenate([self.support, self.query], axis=1)]
+        return np.unique(np.concatenate(in_task)).size < sum(map(len, in_task))
+
+
+def _task_numbers(array):
+    return np.repeat(np.arange(len(array)), array.shape[1])
+
+
+def build_units(support, query, support_labels, query_labels, name="image"):
+    """Units of a task set. support: (T, n), query: (T, Q) unit numbers; labels: (n,), (Q,) ints."""
+    count = min(np.unique(units[:, labels == label]).size
+                for units, labels in ((support, support_labels), (query, query_labels)) for label in np.unique(labels))
+    one_draw = support.shape[1] > 1 and bool((support == support[:, :1]).all())
+    return Units(support, query, name, int(count), one_draw)
+
+
+def closed_interval(scores, level=LEVEL):
+    """t interval of the mean over tasks. scores: (T,). One task has no half-width."""
+    mean, half = t_interval(scores, level)
+    if len(scores) < 2:
+        return Interval(float(mean), None, len(scores), "one task has no spread")
+    return Interval(float(mean), float(half), len(scores))
+
+
+def _t(level, freedom):
+    return stats.t.ppf(0.5 + level / 2, freedom)
+
+
+def f1_influence(predictions, labels, slopes):
+    """Derivative of each task's score by the weight of each of its queries, (T, Q) float64.
+
+    predictions: (T, Q), labels: (Q,) ints in [0, C). slopes: (T, C), derivative of the score by each class's F1
+    (1/C each for the macro F1). Weights count within a query's own class, whose total stays the same.
+
+        F1_c = 2 TP_c / (P_c + N_c)  with P_c queries predicted and N_c queries truly c
+    """
+    classes = slopes.shape[1]
+    tasks = np.arange(len(predictions))[:, None]
+    predicted = np.bincount((tasks * classes + predictions).ravel(), minlength=slopes.size).reshape(slopes.shape)
+    hits = predictions == labels
+    true = np.bincount((tasks * classes + np.where(hits, labels, 0)).ravel(), hits.ravel(), slopes.size)
+    size = predicted + np.bincount(labels, minlength=classes)  # P_c + N_c, (T, C)
+    pull = np.divide(slopes, size, out=np.zeros(slopes.shape), where=size > 0)
+    drag = pull * np.divide(2 * true.reshape(slopes.shape), size, out=np.zeros(slopes.shape), where=size > 0)
+    slope = 2 * hits * pull[:, labels] - drag[:, labels] - np.take_along_axis(drag, predictions.astype(np.intp), 1)
+    for label in np.unique(labels):
+        own = labels == label
+        slope[:, own] -= slope[:, own].mean(axis=1, keepdims=True)
+    return slope
+
+
+def unit_variance(scores, influence, units):
+    """V_units of the module's docstring: variance of the mean over tasks that comes from which units were drawn.
+
+    scores: (T,), influence: (T, Q) from `f1_influence`. May come out below 0 where units hardly matter.
+    """
+    tasks = len(scores)
+    errors = scores - scores.mean()
+    support = units.support[:, :1] if units.one_draw else units.support
+    values = np.concatenate([np.broadcast_to(errors[:, None], support.shape), influence], axis=1).ravel()
+    columns = np.concatenate([support, units.query], axis=1)
+    x = sparse.coo_array((values, (_task_numbers(columns), columns.ravel()))).tocsr()  # sums what a task has twice
+    moved = np.asarray(x.sum(axis=0))
+    squares = x.multiply(x).tocsr()
+    per_unit = np.asarray(squares.sum(axis=0))
+    excess = (moved ** 2).sum() - per_unit.sum()
+    noise = math.sqrt(max(2 * ((per_unit ** 2).sum() - (squares.data ** 2).sum()), 0.0))  # 0 where no unit is shared
+    return float(excess + noise) / tasks ** 2 * units.count / (units.count - 1)
+
+
+def open_interval(scores, influence, units, level=LEVEL):
+    """Interval of the mean for new units from the same source; see the module's docstring. Arrays as above."""
+    scores = np.asarray(scores, dtype=np.float64)
+    mean = float(scores.mean())
+    if len(scores) < 2:
+        return Interval(mean, None, units.count, "one task has no spread")
+    if units.count < 2:
+        return Interval(mean, None, units.count, f"a class is drawn from one {units.name} only")
+    variance = scores.var(ddof=1) / len(scores) + max(unit_variance(scores, influence, units), 0.0)
+    return Interval(mean, float(_t(level, _freedom(units, len(scores))) * math.sqrt(variance)), units.count)
+
+
+def _freedom(units, tasks):
+    return min(units.count, tasks) - 1
+
+
+def tasks_for(target, scores, influence=None, units=None, level=LEVEL):
+    """Number of tasks whose half-width is `target` (unit of the scores); None where no number of them reaches it.
+
+    Without `units` the closed interval is meant, with them the open one: its part V_units stays however many tasks
+    are drawn.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(scores) < 2 or (units is not None and units.count < 2):
+        return None
+    spread = scores.var(ddof=1)
+    floor = 0.0 if units is None else max(unit_variance(scores, influence, units), 0.0)
+
+    def half(n):
+        freedom = n - 1 if units is None else _freedom(units, n)
+        return _t(level, freedom) * math.sqrt(spread / n + floor)
+
+    low, high = 2, 2
+    while half(high) > target:
+        if high > 2 ** 40:
+            return None
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if half(middle) <= target else (middle + 1, high)
+    return high

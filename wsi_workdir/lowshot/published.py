@@ -1,0 +1,98 @@
+"""The paper's published figures, and whether a run agrees with them.
+
+A run matches a published table by the names of its setting: task, model family (`clp`, `fsp`), novel class, shots, mode
+and classifier, with latent augmentation also prototypes and augmented shots. Names say nothing about the data: a run
+on fewer tiles than the paper had is matched, compared and marked as made on other data.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Match:
+    """One published table beside one run; figures in percent, run minus published."""
+    table: dict         # the published table
+    run: object         # the run that matches it, as given to `match_published`
+    f1: float           # mean F1 of the run
+    ci95: float | None  # mean of its class half-widths, as published
+    class_difference: tuple
+    same_size: bool | None  # the run's sets have as many tiles as the paper's; None where that is unknown
+
+    difference = property(lambda self: self.f1 - self.table["mean_f1"])
+
+    @property
+    def joint(self):
+        """Half-width of the difference of two independent task sets: root of the sum of squares."""
+        return None if self.ci95 is None else math.hypot(self.ci95, self.table["mean_ci95"])
+
+    agrees = property(lambda self: self.joint is not None and abs(self.difference) <= self.joint)
+
+
+@lru_cache(maxsize=1)
+def published():
+    """The data file: dict with `source`, `rows_of_sets` and `tables` (349 dicts)."""
+    return json.loads(files("lowshot").joinpath("data/published_results.json").read_text(encoding="utf-8"))
+
+
+def setting_key(task, model, novel, shots, mode, clf, num_prototypes, num_aug_shots):
+    """What a published table and a run have in common when they are of one setting."""
+    family, _, tag = model.partition("_wo_")
+    novel = str(novel) if novel is not None else tag or None
+    return task, family, novel, shots, mode, clf, *((num_prototypes, num_aug_shots) if mode == "latent_aug" else ())
+
+
+@lru_cache(maxsize=1)
+def tables_by_setting():
+    """dict from `setting_key` to the published tables of that setting (one stands twice)."""
+    found = {}
+    for t in published()["tables"]:
+        key = setting_key(t["task"], t["model"], t["novel_class"], t["shots"], t["mode"], t["classifier"],
+                          t["num_prototypes"], t["num_aug_shots"])
+        found.setdefault(key, []).append(t)
+    return found
+
+
+def tables_of(config, ways):
+    """Published tables of a run's `config` with as many classes; [] where there is none."""
+    if config.get("aug_times"):
+        return []  # data augmentation was never published
+    key = setting_key(config["task"], config["model"], config["novel_class"], config["num_shots"], config["mode"],
+                      config["clf"], config["num_prototypes"], config["num_aug_shots"])
+    return [t for t in tables_by_setting().get(key, []) if len(t["class_f1"]) == ways]
+
+
+def match_published(config, class_f1, class_ci95, rows=None, run=None):
+    """Matches of one run. class_f1, class_ci95: (C,) fractions; ci95 may hold None.
+
+    rows: {"support": N, "query": N}, the size of the run's sets where known.
+    """
+    percent = [100 * value for value in class_f1]
+    halves = None if any(h is None for h in class_ci95) else 100 * float(np.mean(class_ci95))
+    expected = published()["rows_of_sets"].get(config["task"], {})
+    known = [rows[side] == count for side, count in expected.items() if (rows or {}).get(side)]
+    same_size = all(known) if known else None
+    return [Match(t, run, float(np.mean(percent)), halves,
+                  tuple(np.round(np.subtract(percent, t["class_f1"]), 2).tolist()), same_size)
+            for t in tables_of(config, len(percent))]
+
+
+def summarise(matches):
+    """Counts for a summary: of all published tables, how many were run and how many agree.
+
+    A table that several runs match (another seed or solver, say) counts once, and agrees where all of them do.
+    """
+    by_table = {}
+    for match in matches:
+        by_table.setdefault(id(match.table), []).append(match)
+    groups = list(by_table.values())
+    comparable = [g for g in groups if all(m.same_size for m in g)]
+    return {"published": len(published()["tables"]), "matched": len(groups),
+            "agree": sum(all(m.agrees for m in g) for g in groups),
+            "matched_on_sets_of_the_published_size": len(comparable),
+            "agree_on_sets_of_the_published_size": sum(all(m.agrees for m in g) for g in comparable)}
