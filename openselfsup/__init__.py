@@ -1,0 +1,6 @@
+"""Trainer and encoders of Few-shot-WSI: MoCo-v3 (CLP) and supervised (FSP) pre-training, feature extraction.
+
+Importing the package itself needs no torch; its modules do. See ARCHITECTURE.md.
+"""
+
+__version__ = "1.0.0"

@@ -1,0 +1,98 @@
+"""Processes: how they find each other under torchrun, SLURM or MPI, and the few collectives the trainer needs."""
+
+import os
+import subprocess
+
+import torch
+import torch.distributed as dist
+
+from lowshot.errors import UserError
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+
+
+def rank():
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size():
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def start(launcher, backend="nccl", port=None):
+    """Join the process group of `launcher`; 'none' does nothing. Without GPUs the backend is gloo.
+
+    port: for SLURM and MPI where MASTER_PORT is not set (29500 otherwise). Sets this process's GPU.
+    """
+    if launcher == "none" or dist.is_initialized():
+        return
+    _environment(launcher, port)
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    else:
+        backend = "gloo"
+    dist.init_process_group(backend)
+
+
+def _environment(launcher, port):
+    """RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT from the launcher's own variables."""
+    names = {"pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+             "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+             "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK")}[launcher]
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        script = {"pytorch": "tools/dist_train.sh", "slurm": "tools/srun_train.sh", "mpi": "mpirun"}[launcher]
+        raise UserError(f"--launcher {launcher}: {missing[0]} is not set; start through {script}")
+    for ours, theirs in zip(("RANK", "WORLD_SIZE", "LOCAL_RANK"), names, strict=True):
+        os.environ[ours] = os.environ[theirs]
+    if "MASTER_ADDR" not in os.environ:
+        os.environ["MASTER_ADDR"] = _first_slurm_node() if launcher == "slurm" else "127.0.0.1"
+    os.environ.setdefault("MASTER_PORT", str(port or 29500))
+
+
+def _first_slurm_node():
+    nodes = os.environ.get("SLURM_NODELIST", "")
+    if not any(mark in nodes for mark in "[,"):
+        return nodes or "127.0.0.1"
+    try:
+        return subprocess.run(["scontrol", "show", "hostnames", nodes], check=True, text=True,
+                              capture_output=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError) as error:
+        raise UserError(f"cannot tell the first node of {nodes!r} ({error}); set MASTER_ADDR") from None
+
+
+def device():
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def sync_bn_works():
+    """Whether BN statistics can be shared: several processes, on GPUs (torch has no SyncBatchNorm for CPUs)."""
+    return world_size() > 1 and torch.cuda.is_available()
+
+
+def first_row(rows):
+    """Where this process's rows begin in `gather_rows`; every process must have the same number of `rows`."""
+    return rank() * rows
+
+
+def gather_rows(tensor):
+    """(N, d) of every process, stacked in rank order: (world · N, d). No gradient flows through it."""
+    if world_size() == 1:
+        return tensor
+    parts = [torch.empty_like(tensor) for _ in range(world_size())]
+    dist.all_gather(parts, tensor.contiguous())
+    return torch.cat(parts)
+
+
+def gather_objects(value):
+    """List of `value` of every process, on every process."""
+    if world_size() == 1:
+        return [value]
+    parts = [None] * world_size()
+    dist.all_gather_object(parts, value)
+    return parts
+
+
+def stop():
+    if dist.is_initialized():
+        dist.destroy_process_group()
