@@ -76,6 +76,7 @@ class Protocol:
     workdir: str = "wsi_workdir/workdir"
     seed: int = 0
     sampling: str = "published"
+    images: dict = field(default_factory=dict)  # how run_protocol makes images and lists; {}: they are there
     path: str = ""                    # file it was read from
 
     def classes_of(self, name):
@@ -121,8 +122,10 @@ def parse_novel(text, num_classes):
     return classes
 
 
-def load_protocol(path=DEFAULT):
-    """Read and check a protocol file; UserError says what is wrong, where, and what would be right."""
+def load_protocol(path=DEFAULT, tiles=None):
+    """Read and check a protocol file; UserError says what is wrong, where, and what would be right.
+
+    tiles: folder that stands in for '{tiles}' in the protocol's sets and models, where it has such."""
     from mmengine.config import Config  # here, not above: it imports torch
 
     if not Path(path).is_file():
@@ -132,7 +135,25 @@ def load_protocol(path=DEFAULT):
     except Exception as error:  # the file is a program: whatever it raises is for its author
         raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
     # names with a leading underscore are the file's own helpers
-    return build_protocol({key: value for key, value in data.items() if key[0] != "_"}, str(path))
+    data = {key: value for key, value in data.items() if key[0] != "_"}
+    return build_protocol(_with_tiles(data, tiles, path), str(path))
+
+
+def _with_tiles(data, tiles, path):
+    wanted = "{tiles}" in repr(data)
+    if wanted and tiles is None:
+        raise UserError(f"{path}: this protocol reads tiles from a folder of yours; name it with --tiles DIR")
+    if tiles is not None and not wanted:
+        raise UserError(f"{path}: this protocol names its folders itself, --tiles has no place in it")
+    return _replaced(data, "{tiles}", str(tiles)) if wanted else data
+
+
+def _replaced(value, old, new):
+    if isinstance(value, dict):
+        return {key: _replaced(item, old, new) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_replaced(item, old, new) for item in value)
+    return value.replace(old, new) if isinstance(value, str) else value
 
 
 def build_protocol(data, path="protocol"):
