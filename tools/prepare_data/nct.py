@@ -143,12 +143,14 @@ def all_lists(train_names, train_labels, test_names, test_labels):
 
 
 def print_counts(train, test):
+    counts = [((train == label).sum(), (test == label).sum()) for label in range(len(CLASSES))]
     print("label class   train    test")
-    for label, name in enumerate(CLASSES):
-        print(f"{label:5} {name:5} {(train == label).sum():7} {(test == label).sum():7}")
-        if not (train == label).any() or not (test == label).any():
-            print(f"notice: class {name} is missing on one side; no task can be drawn with it", file=sys.stderr)
+    for label, (name, (in_train, in_test)) in enumerate(zip(CLASSES, counts, strict=True)):
+        print(f"{label:5} {name:5} {in_train:7} {in_test:7}")
     print(f"      all   {train.size:7} {test.size:7}")
+    lacking = [name for name, both in zip(CLASSES, counts, strict=True) if not all(both)]
+    if lacking:
+        print(f"notice: {', '.join(lacking)} missing on one side; no task can be drawn with it", file=sys.stderr)
 
 
 if __name__ == "__main__":

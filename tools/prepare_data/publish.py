@@ -1,6 +1,7 @@
 """All lists of a data set appear together or not at all, and nothing that exists is replaced unasked."""
 
 import contextlib
+import csv
 import os
 import shutil
 import tempfile
@@ -57,15 +58,18 @@ def lists(stem, names, labels):
             f"{stem}_labeled.txt": lambda path: write_list(path, names, labels)}
 
 
-def groups(table, name="groups.csv"):
-    """Writer of a group table. table: dict from path to group name."""
-    import csv
+def groups(members, name="groups.csv"):
+    """Writer of a group table. members: dict from path to group name."""
+    return table(name, ("path", "group"), members.items())
 
+
+def table(name, header, rows):
+    """Writer of a CSV file. header: column names. rows: tuples, as many values as columns."""
     def write(path):
         with replacing(path, "w", encoding="utf-8", newline="") as stream:
-            rows = csv.writer(stream, lineterminator="\n")
-            rows.writerow(("path", "group"))
-            rows.writerows(table.items())
+            lines = csv.writer(stream, lineterminator="\n")
+            lines.writerow(header)
+            lines.writerows(rows)
     return {name: write}
 
 
