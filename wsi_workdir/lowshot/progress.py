@@ -1,5 +1,6 @@
 """Progress: a bar on a terminal, a plain line now and then in a file."""
 
+import os
 import sys
 
 from tqdm import tqdm
@@ -20,13 +21,24 @@ class _Lines(tqdm):
             self._decr_instances(self)
 
 
+def _terminal():
+    """Where a bar can move: stderr, or the terminal behind it when output is logged (LOWSHOT_TERMINAL), or None."""
+    if sys.stderr.isatty():
+        return sys.stderr
+    try:
+        return open(os.environ["LOWSHOT_TERMINAL"], "w", encoding="utf-8")
+    except (KeyError, OSError):
+        return None
+
+
 def bar(iterable=None, *, desc, total=None, unit="it", quiet=False, initial=0, scale=False):
     """A tqdm object on stderr: iterate over it, or call `.update(n)` and `.close()`. quiet: show nothing.
     scale: 1.2G instead of 1200000000, for bytes."""
     options = dict(iterable=iterable, desc=desc, total=total, unit=unit, initial=initial, disable=quiet,
-                   unit_scale=scale, file=sys.stderr)
-    if sys.stderr.isatty():
-        return tqdm(dynamic_ncols=True, **options)
+                   unit_scale=scale)
+    terminal = None if quiet else _terminal()
+    if terminal:
+        return tqdm(dynamic_ncols=True, file=terminal, **options)
     known = total is not None or hasattr(iterable, "__len__")
     form = "{desc}: {n_fmt}/{total_fmt} {unit} ({percentage:.0f} %), {rate_fmt}, {elapsed} spent, {remaining} left"
-    return _Lines(mininterval=10, maxinterval=10, bar_format=form if known else None, **options)
+    return _Lines(mininterval=10, maxinterval=10, bar_format=form if known else None, file=sys.stderr, **options)
