@@ -1,0 +1,65 @@
+"""Running other commands of the project: their exit codes and signals become ours, and all output goes to a log too."""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from lowshot.errors import Terminated
+
+
+def call(command):
+    """Run `command` (list of str) and wait. A failure ends this process with the same exit code.
+
+    The child has a process group of its own: an interrupt or termination of this process reaches the child and all its
+    children exactly once, and is waited for, so that they can save their state.
+    """
+    command = [str(part) for part in command]
+    print(f"$ {shlex.join(command)}", flush=True)
+    child = subprocess.Popen(command, process_group=0)
+    try:
+        code = child.wait()
+    except BaseException as error:
+        sent = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, sent)
+        child.wait()
+        raise
+    if code:
+        print(f"error: stopped, because the command above ended with exit code {code}", file=sys.stderr)
+        raise SystemExit(code if code > 0 else 128 - code)
+
+
+@contextlib.contextmanager
+def logged(path):
+    """Everything that this process and its children print goes to `path` as well, whatever way the process ends.
+
+    On a terminal the bars of lowshot.progress stay on the terminal and out of the file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    terminal = sys.stderr.isatty()
+    # -i: an interrupt must not end the log before the last words
+    tee = subprocess.Popen(["tee", "-i", str(path)], stdin=subprocess.PIPE, process_group=0)
+    kept = [os.dup(1), os.dup(2)]
+    if terminal:
+        os.environ["LOWSHOT_TERMINAL"] = "/dev/tty"
+    try:
+        _redirect(tee.stdin.fileno(), tee.stdin.fileno())
+        tee.stdin.close()
+        yield
+    finally:
+        _redirect(*kept)
+        for number in kept:
+            os.close(number)
+        tee.wait()
+
+
+def _redirect(out, err):
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(out, 1)
+    os.dup2(err, 2)
