@@ -104,6 +104,6 @@ def check_rows(rows, labels, expected, what):
     wrong = labels[rows] != expected
     if wrong.any():
         task, column = np.argwhere(wrong)[0]
-        raise UserError(f"{what}: task {task} takes row {rows[task, column]} for class {expected[column]}, but its label "
-                        f"is {labels[rows[task, column]]}; tasks and labels belong to different data: "
+        raise UserError(f"{what}: task {task} takes row {rows[task, column]} for class {expected[column]}, but "
+                        f"its label is {labels[rows[task, column]]}; tasks and labels belong to different data: "
                         "draw the tasks again with --overwrite")

@@ -1,0 +1,210 @@
+"""Many runs on many workers, and one result whatever their number.
+
+Every run is cut into chunks of tasks; the cuts depend on the run alone. Chunks go to workers through joblib (processes
+of this machine, or a Dask cluster), come back in any order, and are kept in a hidden folder beside the result, named by
+a hash of all that decides the run. So a run that was killed goes on with the chunks that are missing, and a change of
+any input starts a new folder. With the last chunk the result is written and the folder removed.
+"""
+
+import contextlib
+import datetime
+import importlib.metadata
+import platform
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+import numpy as np
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
+
+from lowshot.errors import UserError
+from lowshot.evaluate import score_chunk
+from lowshot.files import write_npy
+from lowshot.inputs import Inputs
+from lowshot.progress import bar
+from lowshot.results import read_result, write_result
+from lowshot.settings import Settings
+from lowshot.statistics import run_statistics
+
+BACKENDS = ("loky", "dask")
+PACKAGES = ("lowshot", "numpy", "scipy", "scikit-learn", "joblib")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: its result file, and whether it was there already."""
+    settings: Settings
+    path: Path
+    kept: bool
+
+
+def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False, on_done=None):
+    """Do every run whose result is not there yet; returns a list of Outcome in the order of `settings`.
+
+    settings: list of Settings. workers: processes on this machine (`loky`); a Dask cluster uses what it has.
+    on_done: called with each Outcome as soon as its result is written. All inputs are checked before the first run.
+    """
+    if backend not in BACKENDS:
+        raise UserError(f"--backend {backend!r}: known are {', '.join(BACKENDS)}")
+    inputs = Inputs()
+    runs = [inputs.prepare(one) for one in settings]
+    progress = _Progress(workers if backend == "loky" else None, backend, on_done)
+    open_runs = []
+    for number, run in enumerate(runs):
+        if is_done(run):
+            progress.finish(Outcome(run.settings, run.settings.result_file, True))
+        elif run.settings.result_file not in {other.settings.result_file for _, other in open_runs}:
+            open_runs.append((number, run))
+    boards = {number: _Board(run) for number, run in open_runs}
+    total, done = (sum(values) for values in zip((0, 0), *((b.tasks, b.kept) for b in boards.values()), strict=True))
+    with bar(desc=_title(open_runs), total=total, initial=done, unit="tasks", quiet=quiet or not open_runs) as shown:
+        for board in boards.values():
+            if not board.missing:
+                progress.finish(board.write(progress))
+        jobs = [(number, chunk) for number, board in boards.items() for chunk in board.missing]
+        calls = (joblib.delayed(_timed)(number, runs[number].job, *chunk) for number, chunk in jobs)
+        for number, chunk, predictions, seconds in _results_of(calls, min(workers, len(jobs)), backend, scheduler):
+            board = boards[number]
+            board.add(*chunk, predictions, seconds)
+            shown.update(len(predictions))
+            if not board.missing:
+                progress.finish(board.write(progress))
+                board.forget()
+    return [Outcome(one, one.result_file, is_kept) for one, is_kept in
+            zip(settings, (number not in boards for number in range(len(runs))), strict=True)]
+
+
+def is_done(run):
+    """Whether the result of a Run is there, by content: same configuration, classes and hashes of what was read."""
+    path = run.settings.result_file
+    if not path.exists():
+        return False
+    try:
+        there = read_result(path)
+    except UserError as error:
+        print(f"notice: {error}", file=sys.stderr)
+        return False
+    return all(there.data[key] == run.head[key] for key in ("config", "classes", "class_groups", "hashes"))
+
+
+class _Progress:
+    """What the runs of one call share: when and how they are computed, and whom to tell."""
+
+    def __init__(self, workers, backend, on_done):
+        self.on_done = on_done or (lambda outcome: None)
+        started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+        versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+        self.facts = {"started": started, "host": platform.node(), "workers": workers, "backend": backend,
+                      "versions": versions}
+
+    def finish(self, outcome):
+        self.on_done(outcome)
+
+
+class _Board:
+    """The chunks of one run: which are done, which are missing, and the result when none is."""
+
+    def __init__(self, run):
+        self.run, self.seconds = run, 0.0
+        self.predictions = np.empty(run.tasks.query.shape, dtype=np.int16)
+        self.missing = [bounds for bounds in run.bounds if not self._recall(*bounds)]
+        self.tasks = run.tasks.num_tasks
+        self.kept = self.tasks - sum(stop - start for start, stop in self.missing)
+
+    def _file(self, start, stop):
+        return self.run.folder / f"{start}-{stop}.npy"
+
+    def _recall(self, start, stop):
+        """Take over a chunk that an earlier call finished."""
+        with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
+            stored = np.load(self._file(start, stop), allow_pickle=False)
+            if stored.dtype == np.int16 and stored.shape == self.predictions[start:stop].shape:
+                self.predictions[start:stop] = stored
+                return True
+        return False
+
+    def add(self, start, stop, predictions, seconds):
+        write_npy(self._file(start, stop), predictions)
+        self.predictions[start:stop] = predictions
+        self.seconds += seconds
+        self.missing.remove((start, stop))
+
+    def write(self, progress):
+        """Write the result, remove the chunks, return the Outcome."""
+        run, tasks = self.run, self.run.tasks
+        f1, statistics = run_statistics(self.predictions, tasks.query_labels, tasks.ways, run.head["class_groups"],
+                                        tasks.support, tasks.query)
+        data = {**run.head, "f1": f1.tolist(), "statistics": statistics, "predictions": self.predictions,
+                "queries": tasks.query, "query_labels": tasks.query_labels, "supports": tasks.support}
+        meta = {**progress.facts, "device": run.settings.device, "seconds": round(self.seconds, 3),
+                "tasks_kept_from_earlier": self.kept}
+        path = run.settings.result_file
+        write_result(path, data, meta)
+        for folder in filter(Path.is_dir, path.parent.glob(f".{path.stem}.*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        return Outcome(run.settings, path, False)
+
+    def forget(self):
+        self.predictions = None
+
+
+def _timed(number, job, start, stop):
+    """In a worker: one chunk, with one BLAS thread, so that neither speed nor rounding depends on the neighbours."""
+    begin = time.perf_counter()
+    with threadpool_limits(1):
+        predictions = score_chunk(job, start, stop)
+    return number, (start, stop), predictions, time.perf_counter() - begin
+
+
+def _results_of(calls, workers, backend, scheduler):
+    """Yield the results of joblib calls in the order in which they come."""
+    if backend == "loky" and workers <= 1:
+        yield from (function(*args) for function, args, _ in calls)
+        return
+    with _cluster(backend, scheduler) if backend == "dask" else joblib.parallel_config("loky"):
+        n_jobs = -1 if backend == "dask" else workers
+        pool = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="3*n_jobs")
+        try:
+            yield from pool(calls)
+        except TerminatedWorkerError:
+            raise UserError("a worker process was killed, perhaps for want of memory; finished work is kept: run the "
+                            "same command again, with fewer --num_threads") from None
+
+
+@contextlib.contextmanager
+def _cluster(backend, scheduler):
+    """joblib's workers are those of the Dask cluster at address `scheduler`."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("--backend dask needs the package dask[distributed]: pip install 'dask[distributed]'") from None
+    if not scheduler:
+        raise UserError("--backend dask needs --scheduler ADDRESS, as tcp://host:8786")
+    try:
+        client = Client(scheduler, timeout=20)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
+    with client, joblib.parallel_config(backend, client=client):
+        yield
+
+
+def worker_count(num_threads):
+    """Processes for `--num_threads`: as many, but not more than this machine has cores (published default: 48)."""
+    if num_threads < 1:
+        raise UserError(f"--num_threads {num_threads}: give a whole number from 1")
+    return min(num_threads, joblib.cpu_count())
+
+
+def _title(open_runs):
+    return "meta-test" if len(open_runs) == 1 else f"{len(open_runs)} runs"
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return sys.modules[name].__version__ if name in sys.modules else None

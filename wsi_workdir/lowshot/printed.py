@@ -1,0 +1,46 @@
+"""What a meta-test prints: the published block, which existing log parsers read, and a second table on request."""
+
+import datetime
+
+from lowshot.statistics import published_block
+
+
+def print_run(result, namespace, stats=False, now=None):
+    """Print one run as the published script did.
+
+    result: Result. namespace: argparse.Namespace, printed as it is. now: datetime of the first line, default now.
+    stats: also print `stats_table`.
+    """
+    c = result.config
+    print(now or datetime.datetime.now())
+    print("configs:\n", namespace)
+    print("model:", c["model"], "num_shots:", c["num_shots"], "num_task:", c["num_task"], "mode:", c["mode"],
+          "clf:", c["clf"])
+    for mean, half in published_block(result.f1):
+        print(f"{100 * mean:.2f} {100 * half:.2f}")
+    if stats:
+        print(stats_table(result))
+
+
+def stats_table(result):
+    """Text table in percent: of each figure mean, closed 95 % interval, standard deviation and quantiles over tasks."""
+    s = result.statistics
+    rows = [(f"F1 {name}", one) for name, one in zip(result.classes, s["class_f1"], strict=True)]
+    rows += [("macro F1", s["macro_f1"]), ("accuracy", s["accuracy"]), ("balanced accuracy", s["balanced_accuracy"])]
+    rows += [(f"F1 {name} classes", s["groups"][name]) for name in result.class_groups]
+    rows += [("harmonic mean", s["groups"]["harmonic_mean"])] if "harmonic_mean" in s["groups"] else []
+    quantiles = sorted(rows[0][1]["quantiles"], key=int)
+    width = max(len(name) for name, _ in rows)
+    lines = ["", f"{'over tasks':{width}}   mean  ± 95 %     sd " + "".join(f"{q + ' %':>7}" for q in quantiles)]
+    for name, one in rows:
+        figures = [one["mean"], one["ci95"], one["sd"], *(one["quantiles"][q] for q in quantiles)]
+        lines.append(f"{name:{width}} " + "".join(f"{_percent(value):>7}" for value in figures))
+    last = s["published_last_line"]["mean_of_class_half_widths"]
+    lines += [f"{s['num_tasks']} tasks; {s['distinct_support']} different support and {s['distinct_query']} different "
+              "query tiles", "± is for more tasks from these tiles (closed), not for new tiles; the published last "
+              f"line has the mean of the class half-widths instead, {_percent(last)}"]
+    return "\n".join(lines)
+
+
+def _percent(value):
+    return "–" if value is None else f"{100 * value:.2f}"
