@@ -175,7 +175,8 @@ class Inputs:
         sets = {}
         for side, name in (("support", family.support), ("query", family.query)):
             listed = protocol.set(name)
-            sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": listed.groups}
+            sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": listed.groups,
+                     f"{side}_slide": listed.slide}
         return {"config": s.config, "classes": list(s.classes), "class_groups": s.class_groups, "hashes": hashes,
                 "sets": sets, "encoder": read_provenance(protocol.features_file(s.model, family.support)),
                 "tasks": {"num_tasks": tasks.num_tasks, "ways": tasks.ways, "shots": tasks.shots,
