@@ -29,10 +29,16 @@ def tissue_and_ink(grid):
     ink = (strongest > INK) & (red > 1.3 * green)                        # blue, green, turquoise
     ink |= (green > 0.6) & (blue > 0.85 * green) & (red < 0.3 * green)   # red
     ink |= (weakest > 0.6) & (strongest < 1.3 * weakest)                 # black
-    ink = ndimage.binary_opening(ink, np.ones((2, 2)))                   # single cells are nuclei or pigment
+    ink = _without_single_cells(ink)  # single cells are nuclei or pigment
     ink = ndimage.binary_dilation(ink, iterations=MARGIN)
     stained = (green > np.clip(otsu(green), *STAINED)) & (green - blue > TINT)
     return stained & ~ink, ink
+
+
+def _without_single_cells(mask):
+    """`mask` without the cells that touch no other, not even by a corner."""
+    neighbours = ndimage.convolve(mask.astype(np.int8), np.ones((3, 3), dtype=np.int8), mode="constant")
+    return mask & (neighbours > 1)
 
 
 def otsu(values, bins=256):
