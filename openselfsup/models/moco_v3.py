@@ -53,11 +53,11 @@ class MOCOv3(BaseModel):
         self.negatives, self.momentum_buffers = negatives, momentum_buffers
 
     def forward(self, images, labels=None, mode="loss"):
-        """images: (N, 2, 3, H, W), two augmented views of N tiles. Returns the loss and what to watch."""
+        """images: (2, N, 3, H, W), two augmented views of N tiles. Returns the loss and what to watch."""
         if mode != "loss":
             raise UserError("a contrastive model gives no predictions; measure its backbone with the KNNHook or with "
                             "wsi_workdir/extract.py")
-        x1, x2 = images.unbind(1)
+        x1, x2 = images.unbind(0)
         q1, q2 = (F.normalize(self.encoder_q(x), dim=1) for x in (x1, x2))
         with torch.no_grad():
             k1, k2 = (F.normalize(self.encoder_k(x), dim=1) for x in (x1, x2))

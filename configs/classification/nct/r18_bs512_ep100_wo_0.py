@@ -1,0 +1,3 @@
+"""FSP on NCT without BACK (0): bash tools/dist_train.sh configs/classification/nct/r18_bs512_ep100_wo_0.py 8"""
+_base_ = '../../_base_/supervised_r18.py'
+data = dict(train=dict(data_source=dict(list_file='data/NCT/meta/wo_0_train_labeled.txt')))

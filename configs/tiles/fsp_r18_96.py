@@ -1,0 +1,21 @@
+"""FSP on a few thousand tiles in CPU-sized steps: 96² pixels, 12 epochs, one process. The layout is that of CRC5.
+
+    bash tools/dist_train.sh configs/tiles/fsp_r18_96.py 1
+"""
+_base_ = '../_base_/supervised_r18.py'
+
+_normalize = dict(type='Normalize', mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
+_root = 'data/CRC5/data'
+model = dict(head=dict(num_classes=5))
+data = dict(
+    imgs_per_gpu=32,
+    train=dict(data_source=dict(list_file='data/CRC5/meta/train_labeled.txt', root=_root), pipeline=[
+        dict(type='RandomResizedCrop', size=96, scale=(0.2, 1.0)), dict(type='RandomHorizontalFlip'),
+        dict(type='ToTensor'), _normalize]),
+    val=dict(data_source=dict(list_file='data/CRC5/meta/test_labeled.txt', root=_root), pipeline=[
+        dict(type='Resize', size=96), dict(type='ToTensor'), _normalize]))
+optimizer = dict(lr=0.05, weight_decay=1e-4)
+lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr=0.0, warmup='linear', warmup_iters=1,
+                 warmup_by_epoch=True)
+checkpoint_config = dict(interval=12)
+total_epochs = 12

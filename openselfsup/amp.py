@@ -1,0 +1,17 @@
+"""Mixed precision with bfloat16, on any device."""
+
+import contextlib
+
+import torch
+from mmengine.optim import OptimWrapper
+
+from openselfsup import distributed
+
+
+class BF16OptimWrapper(OptimWrapper):
+    """Forward passes under bfloat16 autocast. bfloat16 has float32's range: no loss scale is needed."""
+
+    @contextlib.contextmanager
+    def optim_context(self, model):
+        with super().optim_context(model), torch.autocast(distributed.device().type, torch.bfloat16):
+            yield

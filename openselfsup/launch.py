@@ -1,0 +1,56 @@
+"""torchrun, with signals and exit codes a queue can work with.
+
+    python -m openselfsup.launch --nproc_per_node 2 tools/train.py CONFIG --launcher pytorch
+
+takes torchrun's own arguments. SIGTERM and SIGINT are not sent on to the processes but written to a file that they look
+at between iterations (openselfsup/stopping.py); they save and end by themselves, however long an iteration takes. A
+second signal of the same kind ends everything at once. The exit code is that of the processes.
+"""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from torch.distributed import run
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+STOP_FILE = "FEWSHOT_STOP_FILE"  # also in openselfsup/stopping.py, which need not import torchrun
+
+
+class _Impatient(BaseException):
+    """A second signal of the same kind."""
+
+
+def _pass_on(path):
+    def handle(number, frame):
+        if path.exists() and path.read_text() == str(int(number)):
+            raise _Impatient(number)
+        path.write_text(str(int(number)))
+    return handle
+
+
+def main(argv=None):
+    with tempfile.TemporaryDirectory(prefix="fewshot-stop-") as folder:
+        path = Path(folder, "signal")
+        os.environ[STOP_FILE] = str(path)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, _pass_on(path))
+        # the processes have said what is wrong; torchrun's own report of their exit codes adds nothing
+        logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+        try:
+            # torchrun would end the processes half a minute after these two signals
+            run.main(["--signals-to-handle", "SIGHUP,SIGQUIT", *(sys.argv[1:] if argv is None else argv)])
+        except ChildFailedError as error:
+            _, failure = error.get_first_failure()
+            code = failure.exitcode
+            return code if code > 0 else 128 - code
+        except _Impatient as error:
+            return 128 + error.args[0]
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""From what the workers hand over to what a model takes: move, augment, normalise, all on the device."""
+
+from mmengine.model import BaseDataPreprocessor
+
+
+class Preprocess(BaseDataPreprocessor):
+    """pipeline: transforms.Pipeline, whose `finish` and `normalize` run here. channels_last: memory order.
+
+    Called with a batch of datasets.collate; returns dict(images, labels). images: (N, 3, H, W) float32 for one view,
+    (views, N, 3, H, W) for more; labels: (N,) int64, −1 where there are none.
+    """
+
+    def __init__(self, pipeline, channels_last=True):
+        super().__init__(non_blocking=True)
+        self.pipeline, self.channels_last = pipeline, channels_last
+
+    def forward(self, data, training=False):
+        images = data["images"].transpose(0, 1).to(self.device, non_blocking=True)  # (views, N, H, W, 3) uint8
+        views, n = images.shape[:2]
+        images = images.flatten(0, 1).permute(0, 3, 1, 2).float()  # channels last in memory, as the arrays came
+        parameters = data["parameters"].transpose(0, 1).flatten(0, 1)
+        images = self.pipeline.normalize(self.pipeline.finish(images, parameters))
+        if not self.channels_last:
+            images = images.contiguous()
+        images = images.unflatten(0, (views, n)) if views > 1 else images
+        return {"images": images, "labels": data["labels"].to(self.device, non_blocking=True)}

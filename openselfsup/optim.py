@@ -1,0 +1,82 @@
+"""Optimisers: LARS as published, and torch's own; groups of parameters by regular expression."""
+
+import re
+
+import torch
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from lowshot.errors import UserError
+from openselfsup.registry import build, check_keys
+
+
+class LARS(Optimizer):
+    """Layer-wise adaptive rate scaling (You et al., 2017), as published with the method.
+
+    r = eta · ‖w‖ / (‖g‖ + wd · ‖w‖) for every tensor, v ← momentum · v + lr · r · (g + wd · w), w ← w − v.
+    A tensor that starts at zero (every BN bias) has r = 0 and never moves: published behaviour. Where ‖g‖ and wd · ‖w‖
+    are both 0, r = 0. A group with lars_exclude=True takes r = 1. Nothing waits for the device.
+    """
+
+    def __init__(self, params, lr, momentum=0.9, weight_decay=0.0, eta=0.001, lars_exclude=False):
+        if lr < 0 or not 0 <= momentum < 1 or weight_decay < 0 or eta <= 0:
+            raise UserError(f"LARS: lr {lr}, momentum {momentum}, weight_decay {weight_decay}, eta {eta}: out of range")
+        super().__init__(params, dict(lr=lr, momentum=momentum, weight_decay=weight_decay, eta=eta,
+                                      lars_exclude=lars_exclude))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            weights = [w for w in group["params"] if w.grad is not None]
+            if weights:
+                self._step(group, weights, [w.grad for w in weights])
+
+    def _step(self, group, weights, gradients):
+        decay, buffers = group["weight_decay"], [self._buffer(w) for w in weights]
+        updates = torch._foreach_add(gradients, weights, alpha=decay)
+        if group["lars_exclude"]:
+            torch._foreach_mul_(updates, group["lr"])
+        else:
+            rates = group["lr"] * self._ratios(weights, gradients, group["eta"], decay)
+            torch._foreach_mul_(updates, list(rates.unbind()))
+        torch._foreach_mul_(buffers, group["momentum"])
+        torch._foreach_add_(buffers, updates)
+        torch._foreach_sub_(weights, buffers)
+
+    @staticmethod
+    def _ratios(weights, gradients, eta, decay):
+        """(number of tensors,) r of each tensor."""
+        w = torch.stack(torch._foreach_norm(weights))
+        below = torch.stack(torch._foreach_norm(gradients)) + decay * w
+        return torch.where(below > 0, eta * w / below, 0.0)
+
+    def _buffer(self, weight):
+        state = self.state[weight]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(weight)
+        return state["momentum_buffer"]
+
+
+OPTIMIZERS = {"LARS": LARS, "SGD": SGD, "Adam": Adam, "AdamW": AdamW}
+
+
+def build_optimizer(model, config):
+    """config: dict(type, lr, …, paramwise_options={regular expression on names: dict of a group's options}).
+
+    The first expression that matches a name decides; `lars_exclude=True` is how LARS leaves tensors out.
+    """
+    config = dict(config)
+    rules = config.pop("paramwise_options", None) or {}
+    groups = {rule: [] for rule in (None, *rules)}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            groups[next((rule for rule in rules if re.search(rule, name)), None)].append(weight)
+    for rule in rules:
+        if not groups[rule]:
+            raise UserError(f"optimizer.paramwise_options: no parameter's name matches {rule!r}")
+    params = [{"params": weights, **(rules[rule] if rule else {})} for rule, weights in groups.items() if weights]
+    optimizer = build(config, OPTIMIZERS, "optimizer", params=params)
+    for rule in rules:
+        check_keys(rules[rule], optimizer.defaults, f"optimizer.paramwise_options[{rule!r}]")
+    for group in optimizer.param_groups:
+        group.setdefault("initial_lr", group["lr"])
+    return optimizer

@@ -1,0 +1,54 @@
+"""SIGTERM and SIGINT as requests: training goes on to the next clean point, saves, and leaves.
+
+tools/dist_train.sh starts torchrun through openselfsup/launch.py, which passes a signal on by writing its number to
+the file named in FEWSHOT_STOP_FILE; SLURM and a plain `python tools/train.py` send the signal to the process itself.
+"""
+
+import contextlib
+import os
+import signal
+
+import torch
+import torch.distributed as dist
+
+STOP_FILE = "FEWSHOT_STOP_FILE"
+
+
+class StopRequest:
+    """`with StopRequest() as stop:` handles both signals; a second SIGINT interrupts at once.
+
+    `stop.agreed()` gives the signal number that any process has seen, the same on all of them, or 0.
+    """
+
+    def __init__(self):
+        self.signal = 0
+        self.file = os.environ.get(STOP_FILE)
+        self.group = None
+
+    def __enter__(self):
+        if dist.is_initialized() and dist.get_backend() != "gloo":
+            self.group = dist.new_group(backend="gloo")  # agreeing must not wait for the device
+        self.previous = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *exception):
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if number == signal.SIGINT and self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def _seen(self):
+        if not self.signal and self.file and os.path.exists(self.file):
+            with open(self.file, encoding="ascii") as stream, contextlib.suppress(ValueError):
+                self.signal = int(stream.read())  # ValueError: still being written; the next look finds it
+        return self.signal
+
+    def agreed(self):
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return self._seen()
+        number = torch.tensor(int(self._seen()))
+        dist.all_reduce(number, dist.ReduceOp.MAX, group=self.group)
+        return int(number)
