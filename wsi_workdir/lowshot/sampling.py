@@ -129,80 +129,107 @@ class _Published:
 
 
 class _Distinct(_Published):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.used = _marks(self.support.images, self.query.images)
+
     def __call__(self, rng, shelves):
-        task = self._once(rng, shelves[0], np.array([], dtype=np.int64))
+        task = self.once(rng, shelves[0])
         if isinstance(task, str):
             raise UserError(f"class {task!r}: too few tiles for {self.shots} support and {self.queries} query tiles "
                             f"that all differ (sets {self.support.name}, {self.query.name}); lower them or bring more")
+        self.release(task)
         return task
 
-    def _once(self, rng, shelf, used):
-        """A task without the images `used`, or the name of the class that has too few tiles."""
-        task = []
-        for pool, rows_of, count in ((self.support, shelf, self.shots), (self.query, self.shelf, self.queries)):
-            picked = []
-            for name, rows in zip(self.classes, rows_of, strict=True):
-                picked.append(_pick(rng, rows, count, pool.images, used))
-                if picked[-1] is None:
-                    return name
-            task.append(np.concatenate(picked))
-            used = np.concatenate([used, pool.images[task[-1]]])
-        return tuple(task)
+    def release(self, task):
+        """Forget that the images of a task, or of a part of it, are used."""
+        for pool, rows in zip((self.support, self.query), task, strict=False):
+            self.used[pool.images[rows]] = False
+
+    def once(self, rng, shelf):
+        """A task without the images marked as used, which are then marked too; or the name of the class that has too
+        few tiles, and no new marks."""
+        supports, short = self.side(rng, self.support, shelf, self.shots)
+        queries, short = self.side(rng, self.query, self.shelf, self.queries) if short is None else ([], short)
+        if short is None:
+            return supports, queries
+        self.release((supports, queries))
+        return short
+
+    def side(self, rng, pool, shelf, count, *more):
+        """(rows (ways·count,), None) for one side of a task, or (rows so far, name of the class that has too few)."""
+        picked = [np.array([], dtype=np.int64)]
+        for name, rows in zip(self.classes, shelf, strict=True):
+            chosen = _pick(rng, rows, count, pool.images, (self.used, pool.images), *more)
+            if chosen is None:
+                return np.concatenate(picked), name
+            self.used[pool.images[chosen]] = True
+            picked.append(chosen)
+        return np.concatenate(picked), None
 
 
 class _Disjoint(_Distinct):
-    used = np.array([], dtype=np.int64)
-
     def __call__(self, rng, shelves):
         for shelf in shelves:
-            task = self._once(rng, shelf, self.used)
+            task = self.once(rng, shelf)
             if not isinstance(task, str):
-                self.used = np.concatenate([self.used, self.support.images[task[0]], self.query.images[task[1]]])
-                return task
+                return task  # and its images stay marked
         return None
 
 
-class _Grouped(_Published):
+class _Grouped(_Distinct):
     """Support first, queries from the groups that it leaves. Where support tiles from everywhere leave too few (few
     large slides), the support is drawn again from a random half, quarter, … of its groups."""
 
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.taken = _marks(self.support.groups, self.query.groups)
+
     def __call__(self, rng, shelves):
+        short = []
         for attempt in range(ATTEMPTS):
-            task = self._once(rng, shelves[attempt % len(shelves)], share=0.5 ** (attempt % 8))
+            task = self.once(rng, self.part(rng, shelves[attempt % len(shelves)], 0.5 ** (attempt % 8)))
             if not isinstance(task, str):
+                self.release(task)
                 return task
-        raise UserError(f"class {task!r}: no split of the groups found that leaves {self.shots} support and "
+            short.append(task)
+        raise UserError(f"class {short[0]!r}: no split of the groups found that leaves {self.shots} support and "
                         f"{self.queries} query tiles (sets {self.support.name}, {self.query.name}) without a shared "
                         "group; lower them or bring more groups")
 
-    def _once(self, rng, shelf, share):
+    def part(self, rng, shelf, share):
+        """The tiles of a random share of the groups of a shelf."""
+        if share == 1:
+            return shelf
         groups = self.support.groups
-        if share < 1:
-            known = np.unique(groups[np.concatenate(shelf)])
-            kept = rng.choice(known, max(1, round(share * len(known))), replace=False)
-            shelf = [rows[np.isin(groups[rows], kept)] for rows in shelf]
-        none = np.array([], dtype=np.int64)
-        supports = [_pick(rng, rows, self.shots, self.support.images, none) for rows in shelf]
-        if any(rows is None for rows in supports):
-            return self.classes[next(i for i, rows in enumerate(supports) if rows is None)]
-        supports = np.concatenate(supports)
-        taken, queries = groups[supports], []
-        for name, rows in zip(self.classes, self.shelf, strict=True):
-            queries.append(_pick(rng, rows, self.queries, self.query.images, taken, self.query.groups))
-            if queries[-1] is None:
-                return name
-        return supports, np.concatenate(queries)
+        known = np.unique(groups[np.concatenate(shelf)])
+        kept = rng.choice(known, max(1, round(share * len(known))), replace=False)
+        return [rows[np.isin(groups[rows], kept)] for rows in shelf]
+
+    def side(self, rng, pool, shelf, count, *more):
+        if shelf is self.shelf:  # the query side
+            return super().side(rng, pool, shelf, count, (self.taken, pool.groups))
+        self.taken[:] = False
+        rows, short = super().side(rng, pool, shelf, count)
+        self.taken[pool.groups[rows]] = True
+        return rows, short
 
 
-def _pick(rng, rows, count, images, used, keys=None):
-    """`count` of `rows` with different images, none of whose keys (by default: images) is `used`; None if too few.
+def _marks(*numbers):
+    """One False for each number that occurs."""
+    return np.zeros(1 + max(int(n.max()) for n in numbers), dtype=bool)
 
-    A few more than needed are drawn in random order and the unusable dropped; all of them only where that falls short.
+
+def _pick(rng, rows, count, images, *barred):
+    """`count` of `rows` with different images, or None if there are too few.
+
+    barred: pairs (marks, number of each row); a row whose number is marked is not taken. A few more than needed are
+    drawn in random order and the unusable dropped; all are drawn only if that falls short.
     """
-    keys = images if keys is None else keys
-    for size in (count + min(len(used), 64), len(rows)):
+    for size in (count + 16, len(rows)):
         order = rng.choice(rows, min(size, len(rows)), replace=False)
-        order = order[~np.isin(keys[order], used)] if len(used) else order
+        for marks, numbers in barred:
+            order = order[~marks[numbers[order]]]
         first = np.unique(images[order], return_index=True)[1]
         if len(first) >= count:
             return order[np.sort(first)][:count]

@@ -27,6 +27,9 @@ class TaskPlan:
     groups: str | None = None  # CSV path,group for both sets, instead of the protocol's
     folder: str | None = None  # instead of <workdir>/tasks
 
+    def __post_init__(self):
+        _check_numbers(self, ("num_shots", "num_tasks"))
+
     family = property(lambda self: self.protocol.family(self.task))
     classes = property(lambda self: self.protocol.classes_of(self.family.support))
     tag = property(lambda self: novel_tag(self.novel) if self.novel else None)
@@ -79,9 +82,9 @@ class Settings:
             value = getattr(self, name)
             if value not in known:
                 raise UserError(f"--{name} {value!r}{_nearest(value, known)}")
-        for name in ("num_shots", "num_task", "num_aug_shots", "num_prototypes"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: give a whole number from 1")
+        _check_numbers(self, ("num_shots", "num_task", "num_aug_shots", "num_prototypes"))
+        if self.latent == "expected" and self.clf == "logistic_regression":
+            raise UserError("--latent expected has no closed form for logistic_regression; use --latent sampled")
         if self.aug_times < 0:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         if self.mode == "linear":  # what has no effect is no part of the run
@@ -135,6 +138,14 @@ class Settings:
     @property
     def result_file(self):
         return Path(self.protocol.workdir, "results", self.task, self.model, f"{self.name}.json")
+
+
+def _check_numbers(settings, names):
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise UserError(f"--{name} {getattr(settings, name)}: give a whole number from 1")
+    if settings.seed < 0:
+        raise UserError(f"--seed {settings.seed}: give 0 or more")
 
 
 def novel_of(protocol, task, model=None, asked=None):
