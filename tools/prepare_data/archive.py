@@ -84,6 +84,8 @@ class _Tar:
         self.file.fileobj.seek(self.file.offset)
         if not self.file.fileobj.read(tarfile.BLOCKSIZE):  # two empty blocks end every whole archive
             raise EOFError("the end mark is missing")
+        while self.file.fileobj.read(1 << 20):  # to the end, where a compressed stream has its check sum
+            pass
 
     def open(self, member):
         return self.file.extractfile(member.handle)

@@ -108,7 +108,7 @@ def _read_on(remote, part, have, timeout, progress):
         if not resumed:
             progress.n = 0
         with open(part, "ab" if resumed else "wb") as stream:
-            while block := answer.read(_BLOCK):
+            while block := answer.read1(_BLOCK):  # what is there: a kill loses nothing that came
                 try:
                     stream.write(block)
                     stream.flush()
