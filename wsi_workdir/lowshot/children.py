@@ -14,12 +14,12 @@ from lowshot.errors import Terminated
 def call(command):
     """Run `command` (list of str) and wait. A failure ends this process with the same exit code.
 
-    The child has a process group of its own: an interrupt or termination of this process reaches the child and all its
-    children exactly once, and is waited for, so that they can save their state.
+    Shell scripts find this Python as $PYTHON. The child has a process group of its own: an interrupt or termination of
+    this process reaches the child and all its children exactly once, and is waited for, so that they save their state.
     """
     command = [str(part) for part in command]
     print(f"$ {shlex.join(command)}", flush=True)
-    child = subprocess.Popen(command, process_group=0)
+    child = subprocess.Popen(command, process_group=0, env={**os.environ, "PYTHON": sys.executable})
     try:
         code = child.wait()
     except BaseException as error:

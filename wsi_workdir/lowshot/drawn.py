@@ -80,14 +80,15 @@ class Drawing:
         return json_sha256({**asdict(self), "version": VERSION})
 
 
-def draw_all(folder, drawing, workers=1, quiet=False):
+def draw_all(folder, drawing, workers=1, quiet=False, again=False):
     """Draw the three sets below `folder`, unless the very same are there; False if nothing was to be done.
+    again: draw them although they are there.
 
     All of it appears in one move. UserError where `folder` holds anything that this function did not make.
     """
     folder = Path(folder)
     _check(drawing)
-    if is_drawn(folder, drawing):
+    if not again and is_drawn(folder, drawing):
         return False
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise UserError(f"{folder}: holds files that were not drawn here; name another folder in the protocol's images")

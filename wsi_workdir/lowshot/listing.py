@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lowshot.errors import UserError
-from lowshot.files import file_sha256
-from lowshot.lists import read_groups, read_list, write_list
+from lowshot.lists import check_labels, groups_of, read_groups, read_list, write_list
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -43,23 +42,15 @@ def write_if_other(path, names, labels):
     write_list(path, names, labels)
 
 
-def without_classes(path, novel, tag):
-    """Write the labelled list `path` without the classes `novel` beside it, as wo_<tag>_<name>; returns its path."""
+def write_without_classes(path, novel, target):
+    """Write the labelled list `path` without the classes `novel` as `target`."""
     whole = read_list(path, labeled=True)
     keep = ~np.isin(whole.labels, novel)
-    target = list_without(path, tag)
     write_if_other(target, [name for name, kept in zip(whole.names, keep, strict=True) if kept], whole.labels[keep])
-    return target
-
-
-def list_without(path, tag):
-    """Name of the list without the classes of `tag`, as published: wo_<tag>_<name>."""
-    return Path(path).with_name(f"wo_{tag}_{Path(path).name}")
 
 
 def check_set(image_set, num_classes):
     """UserError unless the list, every image on it and the group table exist."""
-    from lowshot.lists import check_labels, groups_of
     images = read_list(image_set.list, labeled=True)
     check_labels(images.labels, num_classes, image_set.list)
     missing = [name for name in images.names if not Path(image_set.root, name).is_file()]

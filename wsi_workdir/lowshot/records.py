@@ -4,6 +4,7 @@ A step is finished where its record names the very inputs of today and its outpu
 contents decide, never dates. A killed step leaves no record, so it runs again.
 """
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,10 +19,11 @@ class Step:
     """One thing to do in a stage of a protocol."""
     stage: str                    # pretrain, extract, …
     item: str                     # what of it: a model, a task
-    run: Callable[[], None]
+    run: Callable[[bool], None]   # run(again): whether what is there was made by an earlier run of this step
     inputs: Callable[[], dict]    # JSON-able facts and hashes; called once everything before it is finished
     outputs: tuple = ()           # files that are there afterwards
     accept: Callable[[], str] = field(default=lambda: "")  # why outputs without a record are good as they are
+    folders: tuple = ()           # scratch of this step, removed by a fresh start
 
     def __str__(self):
         return f"{self.stage} {self.item}"
@@ -57,8 +59,21 @@ class Records:
         write_json(self.path(step), {"schema": SCHEMA, "inputs": inputs,
                                      "outputs": {str(output): file_sha256(output) for output in step.outputs}})
 
+    def made(self, step):
+        """Whether the outputs of `step` are those that its record tells of, whatever went into them."""
+        path = self.path(step)
+        return path.is_file() and all(Path(name).is_file() and file_sha256(name) == digest for name, digest in
+                                      read_json(path, "record of a finished step")["outputs"].items())
+
     def forget(self, step):
-        self.path(step).unlink(missing_ok=True)
+        """Remove what `step` made, if there is a record that it did; what was brought along stays."""
+        path = self.path(step)
+        if path.is_file():
+            for output in map(Path, read_json(path, "record of a finished step")["outputs"]):
+                output.unlink(missing_ok=True)
+            for folder in step.folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            path.unlink()
 
 
 class ImageHashes:
@@ -66,14 +81,18 @@ class ImageHashes:
 
     def __init__(self, folder):
         self.folder = Path(folder)
+        self.known = {}  # root: {name: [size, mtime, ctime, sha256]}
 
     def of(self, root, names):
         """Hash of names and contents of the images `names` below `root`."""
         path = self.folder / f"{json_sha256(str(Path(root).absolute()))[:16]}.json"
-        known = read_json(path, "cache of image hashes") if path.is_file() else {}
+        if root not in self.known:
+            self.known[root] = read_json(path, "cache of image hashes") if path.is_file() else {}
+        known = self.known[root]
         now = {name: self._hash(Path(root, name), known.get(name)) for name in sorted(set(names))}
         if any(known.get(name) != entry for name, entry in now.items()):
-            write_json(path, known | now, indent=None)
+            known.update(now)
+            write_json(path, known, indent=None)
         return json_sha256([[name, entry[-1]] for name, entry in now.items()])
 
     @staticmethod

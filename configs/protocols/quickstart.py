@@ -1,0 +1,58 @@
+"""The whole method in minutes on drawn tiles: does everything work on this machine? No figure here means anything else.
+
+    bash wsi_workdir/scripts/quickstart.sh
+
+Published structure and names, with one novel class (8, TUM), 100 tasks a setting, small encoders' training and tiles
+of 64² that the project draws itself (wsi_workdir/lowshot/drawn.py).
+"""
+name = 'quickstart'
+workdir = 'wsi_workdir/workdir/quickstart'
+seed = 0
+
+_data = f'{workdir}/tiles'
+images = dict(made_by='drawn', folder=_data, size=64, train=150, test=60, groups=30, siblings=4, slides=5,
+              per_slide=20)
+
+classes = dict(
+    NCT=('BACK', 'ADI', 'DEB', 'LYM', 'MUC', 'MUS', 'NORM', 'STR', 'TUM'),
+    LC25000=('colon_aca', 'colon_n', 'lung_aca', 'lung_n', 'lung_scc'),
+    PAIP19=('outside', 'whole', 'viable'),
+)
+
+_extract = 'configs/quickstart/extract.py'
+sets = dict(
+    NCT_train=dict(list=f'{_data}/NCT/meta/train_labeled.txt', root=f'{_data}/NCT/data', classes='NCT',
+                   config=_extract),
+    NCT_test=dict(list=f'{_data}/NCT/meta/test_labeled.txt', root=f'{_data}/NCT/data', classes='NCT', config=_extract),
+    LC=dict(list=f'{_data}/LC25000/meta/img_list_labeled.txt', root=f'{_data}/LC25000/data', classes='LC25000',
+            config=_extract, groups=f'{_data}/LC25000/meta/groups.csv'),
+    PAIP_train=dict(list=f'{_data}/PAIP19/meta/paip_train_labeled.txt', root=f'{_data}/PAIP19/data', classes='PAIP19',
+                    config=_extract, slide=0),
+    PAIP_test=dict(list=f'{_data}/PAIP19/meta/paip_test_labeled.txt', root=f'{_data}/PAIP19/data', classes='PAIP19',
+                   config=_extract, slide=0),
+)
+
+_without_8 = {'data.train.data_source.list_file': f'{workdir}/meta/wo_8_NCT_train.txt'}
+models = dict(
+    fsp=dict(config='configs/quickstart/fsp.py'),
+    clp=dict(config='configs/quickstart/clp.py'),
+    fsp_wo_8=dict(config='configs/quickstart/fsp.py', options=_without_8, novel=(8,)),
+    clp_wo_8=dict(config='configs/quickstart/clp.py', options=_without_8, novel=(8,)),
+)
+
+dictionary = dict(set='NCT_train', prefix='NCT', num_prototypes=16, num_shift_vectors=2000, iterations=20,
+                  kmeans_seed=66)
+
+_ways = (('linear', 'Ridge'), ('latent_aug', 'Ridge'), ('linear', 'logistic_regression'),
+         ('latent_aug', 'logistic_regression'), ('linear', 'nearest_centroid'))
+_near = tuple((model, *way) for model in ('fsp_wo_{novel}', 'clp_wo_{novel}') for way in _ways)
+_others = tuple((model, *way) for model in ('fsp', 'clp') for way in _ways)
+tasks = dict(
+    near=dict(support='NCT_train', query='NCT_test', repeat_support=True, shots=(1, 5, 10), num_tasks=100,
+              novel_classes=(8,), methods=_near),
+    mixture=dict(support='LC', query='LC', shots=(1, 5, 10), num_tasks=100,
+                 groups=dict(colon=(0, 1), lung=(2, 3, 4)), methods=_others),
+    out=dict(support='PAIP_train', query='PAIP_test', shots=(1, 5, 10), num_tasks=100, methods=_others),
+    out_homo=dict(support='PAIP_train', query='PAIP_test', shots=(5, 10), num_tasks=100, same_slide=True,
+                  methods=_others),
+)

@@ -1,0 +1,101 @@
+"""One encoder of a protocol: from its training config and images to backbone weights, by the published commands."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lowshot.children import call
+from lowshot.errors import UserError
+from lowshot.files import file_sha256, json_sha256, read_json, write_json
+from lowshot.lists import read_list
+from lowshot.protocol import Protocol
+from lowshot.records import ImageHashes, Step
+
+INPUTS = "inputs.json"  # in a work dir: what the checkpoints there were trained on
+
+
+def resolved_config(path, options=None):
+    """A config file with its bases and `options` ('a.b': value) merged, as plain dicts; UserError if unreadable."""
+    from mmengine.config import Config  # here, not above: it imports torch
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such config; the protocol names it")
+    try:
+        config = Config.fromfile(str(path))
+        config.merge_from_dict(dict(options or {}))
+        return config.to_dict()
+    except Exception as error:  # a config is a program: whatever it raises is for its author
+        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    protocol: Protocol
+    model: str
+    hashes: ImageHashes
+    processes: int = 1
+    seed: int = 0
+
+    spec = property(lambda self: self.protocol.models[self.model])
+    weights = property(lambda self: self.protocol.weights_file(self.model))
+
+    @cached_property
+    def config(self):
+        return resolved_config(self.spec.config, self.spec.options)
+
+    @property
+    def work_dir(self):
+        """As published for a config as it is; below the protocol's workdir where options change it."""
+        if self.spec.options:
+            return Path(self.protocol.workdir, "work_dirs", self.model)
+        return Path("work_dirs", *Path(self.spec.config).with_suffix("").parts[1:])
+
+    @property
+    def last_checkpoint(self):
+        return self.work_dir / f"epoch_{self.config['total_epochs']}.pth"
+
+    def step(self):
+        return Step("pretrain", self.model, self.run, self.inputs, (self.weights,), self._accept,
+                    folders=(self.work_dir,))
+
+    def inputs(self):
+        source = self.config["data"]["train"]["data_source"]
+        names = read_list(source["list_file"]).names
+        missing = [name for name in names if not Path(source["root"], name).is_file()]
+        if missing:
+            raise UserError(f"{source['list_file']}: {len(missing)} of {len(names)} images are missing below "
+                            f"{source['root']}, the first are {', '.join(missing[:3])}")
+        return {"config": json_sha256(self.config), "list": file_sha256(source["list_file"]),
+                "images": self.hashes.of(source["root"], names), "seed": self.seed}
+
+    def run(self, again):
+        inputs = self.inputs()
+        self._begin(inputs)
+        options = [f"{key}={_literal(value)}" for key, value in self.spec.options.items()]
+        started = (self.work_dir / "latest.pth").exists()
+        call(["bash", "tools/dist_train.sh", self.spec.config, self.processes, "--work_dir", self.work_dir,
+              "--seed", self.seed, *(["--continue_training"] if started else []),
+              *(["--cfg-options", *options] if options else [])])
+        if not self.last_checkpoint.is_file():
+            print(f"error: pre-training of {self.model} stopped before its last epoch; the same command goes on "
+                  "from there", file=sys.stderr)
+            raise SystemExit(143)
+        call([sys.executable, "tools/extract_backbone_weights.py", self.last_checkpoint, self.weights])
+
+    def _begin(self, inputs):
+        """Checkpoints of other inputs make way; those of the same, or of the published commands, are gone on with."""
+        record = self.work_dir / INPUTS
+        if record.is_file() and read_json(record)["inputs"] != inputs:
+            old = self.work_dir.with_name(f"{self.work_dir.name}.old")
+            shutil.rmtree(old, ignore_errors=True)
+            self.work_dir.rename(old)
+            print(f"notice: {self.work_dir} was trained on other inputs; moved to {old}", file=sys.stderr)
+        write_json(record, {"inputs": inputs})
+
+    def _accept(self):
+        return f"{self.weights} was brought along" if self.weights.is_file() else ""
+
+
+def _literal(value):
+    return "[" + ",".join(map(_literal, value)) + "]" if isinstance(value, list | tuple) else str(value)
