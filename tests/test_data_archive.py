@@ -65,6 +65,15 @@ def test_a_tar_cut_between_two_members_is_noticed(tmp_path):
         unpack(archive, tmp_path / "out", quiet=True)
 
 
+def test_a_damaged_header_within_a_tar_is_noticed(tmp_path):
+    archive = make_tar(tmp_path / "a.tar", mode="w")
+    body = bytearray(archive.read_bytes())
+    body[512 + 5120 + 3] ^= 1  # in the name of the second member
+    archive.write_bytes(body)
+    with pytest.raises(UserError, match="end mark is missing"):
+        unpack(archive, tmp_path / "out", quiet=True)
+
+
 def test_a_flipped_bit_is_noticed(tmp_path):
     archive = make_zip(tmp_path / "a.zip")
     body = bytearray(archive.read_bytes())

@@ -82,7 +82,7 @@ class _Tar:
             if info.isreg():
                 yield _Member(info.name, info.size, info)
         self.file.fileobj.seek(self.file.offset)
-        if not self.file.fileobj.read(tarfile.BLOCKSIZE):  # two empty blocks end every whole archive
+        if self.file.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at bad headers too
             raise EOFError("the end mark is missing")
         while self.file.fileobj.read(1 << 20):  # to the end, where a compressed stream has its check sum
             pass
