@@ -84,6 +84,9 @@ def load_views(folder, prefix, view, rows, made_by=EXTRACT):
     path, index = folder / f"{prefix}_{view}.npy", folder / f"{prefix}_rows.npy"
     held = _held_rows(index, made_by) if index.exists() else None
     features = load_features(path, None if held is None else len(held), made_by)
+    provenance = read_provenance(path)
+    if provenance and provenance.get("view_rows_sha256") != (None if held is None else rows_sha256(held)):
+        raise UserError(f"{path}: made of other rows than {index} names; make it again with {made_by} --overwrite")
     where = rows if held is None else np.searchsorted(held, rows).clip(max=len(held) - 1)
     absent = (rows < 0) | (rows >= len(features)) if held is None else held[where] != rows
     if absent.any():
@@ -110,6 +113,11 @@ def features_sha256(path):
 def labels_sha256(labels):
     """Hash of (N,) labels by value: int32 and int64, and files of any .npy version, agree."""
     return arrays_sha256(labels=np.asarray(labels, dtype=np.int64))
+
+
+def rows_sha256(rows):
+    """Hash of rows of a set, by value."""
+    return arrays_sha256(rows=np.asarray(rows, dtype=np.int64))
 
 
 def differences(provenance, wanted):
@@ -203,27 +211,30 @@ class FeatureWriter:
     def finish(self):
         """Join all blocks under the final name, with the JSON beside it, and return the provenance written.
 
-        The JSON goes first: stopped between the two moves, a reader finds a hash that does not match, and says so.
+        Its `zero_rows` are the rows that hold zeros alone and so have no unit length. The JSON goes first: stopped
+        between the two moves, a reader finds a hash that does not match, and says so.
         """
-        digest = hashlib.sha256()
+        digest, zeros = hashlib.sha256(), []
         with replacing(self.path) as stream:
-            for piece in self._pieces():
+            for piece in self._pieces(zeros):
                 digest.update(piece)
                 stream.write(piece)
-            self.provenance["sha256"] = digest.hexdigest()
+            self.provenance.update(sha256=digest.hexdigest(), zero_rows=zeros)
             write_json(provenance_file(self.path), self.provenance)
         for folder in self.path.parent.glob(f".{self.path.name}.*.parts"):  # this one and those of given-up runs
             shutil.rmtree(folder, ignore_errors=True)
         return self.provenance
 
-    def _pieces(self):
-        """Bytes of the final .npy file: header, then block after block."""
+    def _pieces(self, zeros):
+        """Bytes of the final .npy file: header, then block after block. Appends rows that are zero to `zeros`."""
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(
             header, {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self.dim)})
         yield header.getvalue()
         for number in range(len(self)):
-            yield np.load(self._part(number), allow_pickle=False).astype("<f4").tobytes()
+            features = np.load(self._part(number), allow_pickle=False)
+            zeros += [int(row) + self.rows_of(number)[0] for row in np.flatnonzero(~features.any(axis=1))]
+            yield features.astype("<f4").tobytes()
 
     def _part(self, number):
         return self.folder / f"{number:06d}.npy"

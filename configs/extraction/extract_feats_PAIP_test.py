@@ -1,0 +1,4 @@
+"""PAIP19, the other slides: query tiles of the out domain."""
+_base_ = 'base.py'
+data = dict(extract=dict(data_source=dict(
+    list_file='data/PAIP19/meta/paip_test_labeled.txt', root='data/PAIP19/data')))

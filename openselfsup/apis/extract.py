@@ -1,0 +1,241 @@
+"""Feature extraction: the one implementation behind every extraction command.
+
+feature = mean over positions of the encoder's last map, divided by its Euclidean length (float32).
+
+Rows are computed in blocks of a fixed size, row i always in block i // batch_size at the same place, and every call of
+the encoder has the same shape (a short one is filled up). So the numbers do not depend on how many threads read, how
+many processes share the work, or where a run was interrupted: on one machine, device and thread count they are equal
+to the bit. Across devices and package versions they agree to rounding (about 1e-6).
+"""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import openselfsup
+from lowshot import progress
+from lowshot.errors import UserError
+from lowshot.features import (
+    FeatureWriter,
+    differences,
+    labels_sha256,
+    load_features,
+    read_provenance,
+    rows_sha256,
+    unit_length,
+)
+from lowshot.files import file_sha256, write_npy
+from lowshot.lists import ImageList
+from openselfsup import distributed
+from openselfsup.apis.reading import Tiles, check_present, read_ahead, some
+from openselfsup.apis.recipe import Recipe
+
+CPU_SLICE = 32  # images a call of the encoder on CPUs: larger ones take memory, smaller ones time
+
+
+@dataclass(frozen=True)
+class Job:
+    """One features file to make."""
+    images: ImageList
+    root: str
+    recipe: Recipe
+    output: Path
+    labels_file: Path | None = None   # where the list's labels go; None: nowhere
+    rows: np.ndarray | None = None    # of the list, ascending; None: all
+    view: int | None = None           # number of the augmented view; None: the tile itself
+    seed: int = 0
+
+    @property
+    def tiles(self):
+        return Tiles(self.images.names, Path(self.root), self.recipe.pipeline, self.rows, self.view, self.seed)
+
+    @property
+    def title(self):
+        return f"{self.output.parent.name}/{self.output.stem}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run; none of it changes the features."""
+    overwrite: bool = False
+    workers: int = 1          # threads that read images
+    batch_size: int = 256     # rows computed and stored together
+    quiet: bool = False
+
+
+def extract(jobs, encoder, settings):
+    """Make the features of all `jobs` with one `encoder`, skipping what is there and agrees.
+
+    Lists, labels, existing files and the presence of all images are checked for all jobs before the first image is
+    read. Every process of a distributed run calls this with the same arguments. UserError: existing features or labels
+    that disagree (without `overwrite`), images that are missing or do not decode, features that are not finite.
+    """
+    writers = [_writer(job, encoder, settings) for job in jobs]
+    todo = _from_first(lambda: [_must_run(job, writer, settings)
+                                for job, writer in zip(jobs, writers, strict=True)])
+    _from_first(lambda: _prepare([job for job, run in zip(jobs, todo, strict=True) if run], jobs, settings))
+    for job, writer, run in zip(jobs, writers, todo, strict=True):
+        if run:
+            _make(job, writer, encoder, settings)
+
+
+def pick_device(name):
+    """torch.device for --device auto, cpu or cuda. UserError where cuda is asked for and absent."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu, or see INSTALL.md")
+    return torch.device("cpu") if name == "cpu" else distributed.device()
+
+
+def pick_workers(wanted, recipe):
+    """Reading threads of this process: `wanted`, or the config's number but no more than there are cores for it."""
+    if wanted:
+        return wanted
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(recipe.workers, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+
+
+def code_version():
+    """The commit of the working tree that this package lies in, else its version."""
+    here = Path(openselfsup.__file__).parent
+    try:
+        commit = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"], text=True,
+                                capture_output=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return openselfsup.__version__
+    return commit if (here.parent / ".git").exists() else openselfsup.__version__
+
+
+def _writer(job, encoder, settings):
+    labels = job.images.labels
+    provenance = {
+        "encoder": encoder.name, "weights_sha256": encoder.weights_sha256, "config_sha256": job.recipe.sha256,
+        "list": str(job.images.path), "list_sha256": file_sha256(job.images.path),
+        "labels_sha256": None if labels is None else labels_sha256(labels if job.rows is None else labels[job.rows]),
+        "code_version": code_version(), "config": job.recipe.path, "batch_size": settings.batch_size,
+        "device": encoder.device.type}
+    if job.view is not None or encoder.name == "random":
+        provenance["seed"] = job.seed
+    if job.view is not None:
+        provenance["view"] = job.view
+        provenance["view_rows_sha256"] = None if job.rows is None else rows_sha256(job.rows)
+    return FeatureWriter(job.output, provenance, rows=len(job.tiles), dim=encoder.dim, block=settings.batch_size)
+
+
+def _must_run(job, writer, settings):
+    """Whether the features have to be made. UserError where others are in the way."""
+    if not job.output.exists() or writer.started():
+        return True
+    made = read_provenance(job.output)
+    if made is None and not settings.overwrite:
+        load_features(job.output, writer.rows)  # says that the origin is not known
+        print(f"kept {job.output}: there already, {writer.rows} rows as in the list (--overwrite makes it again)")
+        return False
+    if settings.overwrite:
+        return True
+    other = differences(made, writer.provenance)
+    if other:
+        other = ["encoder"] if "encoder" in other else other
+        raise UserError(f"{job.output}: made with another {' and '.join(_PLAIN[key] for key in other)} than asked for "
+                        "now; keep it by choosing another --output, or replace it with --overwrite")
+    load_features(job.output, writer.rows)
+    print(f"kept {job.output}: made by the same encoder, weights, list and config")
+    return False
+
+
+_PLAIN = {"encoder": "encoder", "weights_sha256": "weights file", "list_sha256": "list", "config_sha256": "config",
+          "seed": "seed", "view": "view", "view_rows_sha256": "choice of rows"}
+
+
+def _prepare(todo, jobs, settings):
+    """Everything that can go wrong before the first image is read: labels, missing images."""
+    labels = {job.labels_file: job.images.labels for job in jobs
+              if job.labels_file and job.images.labels is not None}
+    for path, wanted in labels.items():
+        if path.exists() and not settings.overwrite and not _same_labels(path, wanted):
+            raise UserError(f"{path}: holds other labels than the list now has; choose another --labels file, or "
+                            "replace it with --overwrite (features of other models then need the same)")
+    checked = {(job.images.path, str(job.root), None if job.rows is None else rows_sha256(job.rows)): job
+               for job in todo}
+    for job in checked.values():
+        check_present(job.tiles, job.images.path)
+    for path, wanted in labels.items():
+        if not path.exists() or not _same_labels(path, wanted):
+            write_npy(path, wanted)
+            print(f"wrote {path}: {len(wanted)} labels")
+
+
+def _same_labels(path, wanted):
+    try:
+        return np.array_equal(np.load(path, allow_pickle=False), wanted)
+    except (ValueError, EOFError):  # no array at all
+        return False
+
+
+def _make(job, writer, encoder, settings):
+    started, missing = time.monotonic(), _from_first(writer.missing)
+    mine = missing[distributed.rank()::distributed.world_size()]
+    broken = [fault for part in distributed.gather_objects(_fill(job, writer, mine, encoder, settings))
+              for fault in part]
+    if broken:
+        raise UserError(f"{job.images.path}: {len(broken)} of {writer.rows} images do not decode: {some(broken)}; "
+                        "mend them or take them off the list, then run the same command again (finished batches are "
+                        "kept)")
+    provenance = _from_first(writer.finish)
+    if distributed.rank() == 0:
+        count = sum(len(writer.rows_of(number)) for number in missing)
+        seconds = time.monotonic() - started
+        print(f"wrote {job.output}: {writer.rows} × {writer.dim}, {count} images in {seconds:.1f} s "
+              f"({count / seconds:.1f} images/s)")
+        _report_zeros(job, provenance)
+
+
+def _report_zeros(job, provenance):
+    zeros = provenance.get("zero_rows")
+    if zeros:
+        names = [job.images.names[job.tiles.row(item)] for item in zeros]
+        print(f"notice: {job.output}: {len(zeros)} images have features of zero, which have no unit length and stay "
+              f"zero: {some(names)}", file=sys.stderr)
+
+
+def _fill(job, writer, numbers, encoder, settings):
+    """Compute the blocks `numbers` and keep those whose images all decode; one line of text for each that does not."""
+    size = writer.block if encoder.device.type == "cuda" else min(CPU_SLICE, writer.block)
+    slices = [(number, rows[at:at + size]) for number in numbers for rows in [writer.rows_of(number)]
+              for at in range(0, len(rows), size)]
+    shown = settings.quiet or distributed.rank() > 0
+    broken, block = [], []
+    with progress.bar(desc=job.title, total=sum(len(rows) for _, rows in slices), unit="images", quiet=shown) as bar:
+        read = read_ahead(job.tiles, [rows for _, rows in slices], settings.workers)
+        for (number, rows), (_, images) in zip(slices, read, strict=True):
+            faults = [str(image) for image in images if isinstance(image, Exception)]
+            broken += faults
+            block = [*block, None if faults else _encode(encoder, images, size)]
+            if rows[-1] == writer.rows_of(number)[-1]:
+                if all(part is not None for part in block):
+                    writer.write(number, unit_length(np.concatenate(block))[0])
+                block = []
+            bar.update(len(rows))
+    return broken
+
+
+def _encode(encoder, images, size):
+    """(n, D) float32 of n <= size images, computed as a batch of `size`: the rest is black."""
+    shapes = {image.shape for image in images}
+    if len(shapes) > 1:
+        raise UserError(f"the images come out of the pipeline at different sizes, {sorted(shapes)[:3]}; add "
+                        "dict(type='CenterCrop', size=…) to the config")
+    batch = torch.zeros((size, 3, *images[0].shape[:2]), dtype=torch.uint8)
+    for place, image in zip(batch, images, strict=False):
+        place.copy_(torch.from_numpy(image).permute(2, 0, 1))
+    return encoder(batch)[:len(images)].cpu().numpy()
+
+
+def _from_first(work):
+    """What `work()` gives on the first process, on all of them; the others wait for it."""
+    return distributed.gather_objects(work() if distributed.rank() == 0 else None)[0]

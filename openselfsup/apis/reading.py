@@ -1,0 +1,93 @@
+"""Tiles from disk, decoded and transformed on threads while the encoder computes."""
+
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lowshot.errors import UserError
+from lowshot.seeds import generator
+from openselfsup.images import BrokenImage, read_image
+from openselfsup.transforms import Pipeline
+
+SHOWN = 5  # faulty images that an error names
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Images of a list, below `root`, through `pipeline`. Item i: (H, W, 3) uint8.
+
+    rows: which rows of the list, (n,) ints, or None for all. view: number of the random view; its draws are keyed by
+    (seed, 'views', row of the list, view), so they do not depend on which other rows and views are made.
+    """
+    names: tuple
+    root: Path
+    pipeline: Pipeline
+    rows: np.ndarray | None = None
+    view: int | None = None
+    seed: int = 0
+
+    def __len__(self):
+        return len(self.names) if self.rows is None else len(self.rows)
+
+    def row(self, item):
+        return item if self.rows is None else int(self.rows[item])
+
+    def path(self, item):
+        return Path(self.root, self.names[self.row(item)])
+
+    def __getitem__(self, item):
+        image = read_image(self.path(item))
+        rng = None if self.view is None else generator(self.seed, "views", self.row(item), self.view)
+        return self.pipeline(image, rng)[0]
+
+    def get(self, item):
+        """The image, or the BrokenImage that says why there is none."""
+        try:
+            return self[item]
+        except BrokenImage as error:
+            return error
+
+
+def check_present(tiles, list_path, workers=16):
+    """UserError that counts the files of `tiles` that do not exist and names the first few."""
+    paths = [tiles.path(item) for item in range(len(tiles))]
+    with ThreadPoolExecutor(workers) as pool:  # a network folder answers slowly, but many at a time
+        there = list(pool.map(os.path.isfile, paths, chunksize=256))
+    missing = [str(path) for path, found in zip(paths, there, strict=True) if not found]
+    if missing:
+        raise UserError(f"{list_path}: {len(missing)} of {len(paths)} images are missing: {some(missing)}; "
+                        "mend the list, or name the folder that holds them with --root")
+
+
+def some(names):
+    """The first few of `names`, for an error."""
+    rest = f", … and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + rest
+
+
+def read_ahead(tiles, slices, workers):
+    """Yield (slice, images) for each of `slices` (sequences of items) in order; images: a list as from `Tiles.get`.
+
+    workers: threads. At least two slices and four images a thread are under way before they are asked for.
+    """
+    cv2.setNumThreads(0)  # the threads here are enough
+    waiting, slices = deque(), iter(slices)
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="tiles")
+    try:
+        while True:
+            while len(waiting) < 3 or sum(len(images) for _, images in waiting) < 4 * workers:
+                part = next(slices, None)
+                if part is None:
+                    break
+                waiting.append((part, [pool.submit(tiles.get, item) for item in part]))
+            if not waiting:
+                return
+            part, images = waiting.popleft()
+            yield part, [image.result() for image in images]
+    finally:
+        pool.shutdown(cancel_futures=True)
