@@ -33,6 +33,19 @@ def read_image(path):
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data)) as image:
-                return np.asarray(image.convert("RGB"))
+                return _rgb(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenImage(f"{path}: does not decode as an image ({error})") from None
+
+
+def _rgb(image):
+    """Pillow image of any mode to (H, W, 3) uint8. Transparent parts become white, as an empty slide is."""
+    if image.mode.startswith("I;16"):  # Pillow's own conversion cuts off all levels above 255
+        levels = ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+        return np.repeat(levels[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its levels are 32-bit numbers of unknown range, mode {image.mode}; save it as 8 or 16 bit")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
