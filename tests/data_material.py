@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import http.server
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -96,20 +95,39 @@ def serving(files):
         server.server_close()
 
 
+_AS_USER = """
+import importlib.util, locale, os, sys
+script, user, *arguments = sys.argv[1:]
+specification = importlib.util.spec_from_file_location("command", script)
+command = importlib.util.module_from_spec(specification)
+sys.modules["command"] = command
+specification.loader.exec_module(command)
+if int(user) and os.geteuid() == 0:  # only now: the interpreter itself may lie where that user cannot read
+    os.setgroups([]); os.setgid(int(user)); os.setuid(int(user))
+from lowshot.errors import run_command
+sys.exit(run_command(command.main, arguments))
+"""
+
+
 def run_as_user(script, *arguments, cwd, file_limit=None):
-    """Run a command of the project as a user who is not root (where we are root), with an optional limit on the size
-    of files. CompletedProcess with text output."""
-    def become_user():
+    """Run `main` of a script: as a user who is not root, or (file_limit) where no file can grow over so many bytes.
+    CompletedProcess with text output."""
+    def limit():
         import resource
         import signal
-        if file_limit is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then write() fails with EFBIG
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
-        elif os.geteuid() == 0:
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-    return subprocess.run([sys.executable, ROOT / script, *map(str, arguments)], cwd=cwd, text=True,
-                          capture_output=True, timeout=120, preexec_fn=become_user)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then write() fails with EFBIG
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+    command = [sys.executable, "-c", _AS_USER, ROOT / script, 0 if file_limit else NOBODY, *arguments]
+    return subprocess.run([str(part) for part in command], cwd=cwd, text=True, capture_output=True, timeout=120,
+                          preexec_fn=limit if file_limit else None)
+
+
+def small_command(folder, body):
+    """Script in `folder` whose `main(argv)` is `body`; the project's modules are on its path."""
+    script = Path(folder, "command.py")
+    script.write_text(f"import sys\nsys.path[:0] = [r'{ROOT}/tools', r'{ROOT}/wsi_workdir']\n"
+                      f"def main(argv=None):\n" + "".join(f"    {line}\n" for line in body.splitlines()))
+    return script
 
 
 def make_slide(path, size=(1200, 900), mpp=0.5, levels=(1, 2), paint=None):

@@ -5,7 +5,7 @@ import tarfile
 import zipfile
 
 import pytest
-from data_material import ROOT, run_as_user
+from data_material import run_as_user, small_command
 
 from lowshot.errors import UserError
 from prepare_data.archive import unpack
@@ -158,15 +158,8 @@ def test_too_little_space_is_found_before_unpacking(tmp_path, monkeypatch):
 
 def test_a_full_disk_leaves_no_target(tmp_path):
     make_zip(tmp_path / "a.zip")
-    script = tmp_path / "unpack.py"
-    script.write_text(f"""import sys
-sys.path[:0] = [r'{ROOT}/tools', r'{ROOT}/wsi_workdir']
-from pathlib import Path
-from lowshot.errors import run_command
-from prepare_data.archive import unpack
-sys.exit(run_command(lambda argv: unpack('a.zip', 'out', quiet=True) and 0))
-""")
+    script = small_command(tmp_path, "from prepare_data.archive import unpack\nunpack('a.zip', 'out', quiet=True)")
     result = run_as_user(script, cwd=tmp_path, file_limit=1000)
     assert result.returncode == 2
     assert "a.tif: the file would grow over the size limit" in result.stderr
-    assert sorted(os.listdir(tmp_path)) == ["a.zip", "unpack.py"]
+    assert sorted(os.listdir(tmp_path)) == ["a.zip", "command.py"]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from data_material import ROOT, run_as_user, serving
+from data_material import ROOT, run_as_user, serving, small_command
 
 from lowshot.errors import UserError
 from prepare_data.download import checksum, fetch, record_files
@@ -98,13 +98,8 @@ def test_a_part_longer_than_the_file_is_kept_aside(server, tmp_path):
 
 
 def test_a_full_disk_keeps_the_part_and_names_it(server, tmp_path):
-    script = tmp_path / "get.py"
-    script.write_text(f"""import sys
-sys.path[:0] = [r'{ROOT}/tools', r'{ROOT}/wsi_workdir']
-from lowshot.errors import run_command
-from prepare_data.download import fetch, record_files
-sys.exit(run_command(lambda argv: fetch(record_files(1, base='{server.base}')['set.zip'], '.', quiet=True) and 0))
-""")
+    script = small_command(tmp_path, f"""from prepare_data.download import fetch, record_files
+fetch(record_files(1, base='{server.base}')['set.zip'], '.', quiet=True)""")
     result = run_as_user(script, cwd=tmp_path, file_limit=300_000)
     assert result.returncode == 2
     assert "set.zip.part: the file would grow over the size limit; free some space" in result.stderr
