@@ -97,6 +97,7 @@ def serving(files):
 
 _AS_USER = """
 import importlib.util, locale, os, sys
+import numpy.random  # what is imported late is imported now
 script, user, *arguments = sys.argv[1:]
 specification = importlib.util.spec_from_file_location("command", script)
 command = importlib.util.module_from_spec(specification)
