@@ -5,6 +5,10 @@
 _base_ = '../_base_/moco_v3_r18.py'
 
 _root = 'data/CRC5/data'
+# A tenth of the published number of steps: sharper contrast, faster keys and larger steps than the published recipe.
+model = dict(temperature=0.2, base_momentum=0.99)
+optimizer = dict(lr=2.0)
+performance = dict(amp=True)  # bf16: twice as fast where the processor has it
 data = dict(
     imgs_per_gpu=64,
     train=dict(data_source=dict(list_file='data/CRC5/meta/train.txt', root=_root), pipeline=[
@@ -19,7 +23,7 @@ data = dict(
 custom_hooks = [
     dict(type='BYOLHook', end_momentum=1.0),
     dict(type='KNNHook', list_file='data/CRC5/meta/train_labeled.txt', test_list_file='data/CRC5/meta/test_labeled.txt',
-         root=_root, size=64, interval=1),
+         root=_root, size=64, interval=5),
 ]
 checkpoint_config = dict(interval=10)
 total_epochs = 20
