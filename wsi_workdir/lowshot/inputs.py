@@ -4,12 +4,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lowshot import legacy
 from lowshot.dictionary import load_dictionary
 from lowshot.errors import UserError
 from lowshot.evaluate import Job, chunk_bounds
-from lowshot.features import features_sha256, labels_sha256, load_labels, load_set, load_views, read_provenance
-from lowshot.files import arrays_sha256, json_sha256
+from lowshot.features import features_sha256, labels_sha256, load_set, load_views, read_provenance
+from lowshot.files import file_sha256, json_sha256
 from lowshot.settings import Settings
 from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
 
@@ -61,7 +63,7 @@ class Inputs:
                   "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
                   "dictionary": self._dictionary(s, dim) if s.mode == "latent_aug" else None}
         if s.aug_times > 1:
-            hashes["views"] = self._views(s, tasks)
+            hashes["views"] = self._views(s, tasks, dim)
         views = max(1, s.aug_times)
         bounds = chunk_bounds(tasks.num_tasks, tasks.support.shape[1] * views, dim)
         return Run(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes), bounds)
@@ -131,21 +133,30 @@ class Inputs:
             return found.identity
         return self._once(("dictionary", folder, s.num_prototypes), make)
 
-    def _views(self, s, tasks):
-        """Hash of the augmented views that the tasks need; UserError where one is missing."""
-        folder, prefix = legacy.views_of(s.protocol, s.model, s.family.support)
-        needed = s.aug_times - 1
+    def _views(self, s, tasks, dim):
+        """Hash of the augmented views that the tasks need; UserError where one is missing or of another encoder."""
+        name, needed = s.family.support, s.aug_times - 1
+        folder, prefix = legacy.views_of(s.protocol, s.model, name)
+        command = (f"python wsi_workdir/extract.py --pretrained {s.protocol.weights_file(s.model)} "
+                   f"--config {s.protocol.set(name).config.replace(name, prefix)} --views {needed} "
+                   f"--rows {s.plan.path} --output {folder / prefix}.npy")
         missing = [view for view in range(needed) if not (folder / f"{prefix}_{view}.npy").is_file()]
-        command = f"python wsi_workdir/extract.py --views {needed} --tasks {s.plan.path} (see its --help)"
         if missing:
             raise UserError(f"{folder}: {s.aug_times} views a tile are the original and {needed} augmented ones, but "
-                            f"{needed - len(missing)} are there, {prefix}_{missing[0]}.npy is the first missing; "
+                            f"{needed - len(missing)} of these are there, {prefix}_{missing[0]}.npy is missing; "
                             f"extract them with {command}")
-        for view in range(needed):
-            self._once(("view", folder, view, tasks.identity),
-                       lambda view=view: load_views(folder, prefix, view, tasks.support.ravel()[:0], command))
-        rows = folder / f"{prefix}_rows.npy"
-        held = arrays_sha256(rows=load_labels(rows)) if rows.exists() else None
+        rows = np.unique(tasks.support)
+        for view in range(needed):  # all views hold the same rows: the first is asked for all, the others for one
+            asked = rows if view == 0 else rows[:1]
+            width = self._once(("view", folder, view, tasks.identity), lambda view=view, asked=asked: load_views(
+                folder, prefix, view, asked, command).shape[1])
+            weights = [(read_provenance(path) or {}).get("weights_sha256") for path in (
+                folder / f"{prefix}_{view}.npy", s.protocol.features_file(s.model, name))]
+            if width != dim or (all(weights) and weights[0] != weights[1]):
+                raise UserError(f"{folder}/{prefix}_{view}.npy: made with other weights than the features of {name}; "
+                                f"extract the views again with {command} --overwrite")
+        listed = folder / f"{prefix}_rows.npy"
+        held = file_sha256(listed) if listed.exists() else None
         return json_sha256([held, *(features_sha256(folder / f"{prefix}_{view}.npy") for view in range(needed))])
 
     def _job(self, s, tasks, hashes):

@@ -16,19 +16,21 @@ LATENT = ("sampled", "expected")
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """One task file: what is drawn, from what, and where it lies."""
+    """One task file: what is drawn, from what, and where it lies. None stands for what the protocol says."""
     protocol: Protocol
     task: str
     num_shots: int
-    num_tasks: int
+    num_tasks: int | None = None
     novel: tuple = ()
-    sampling: str = "published"
-    seed: int = 0
+    sampling: str | None = None
+    seed: int | None = None
     groups: str | None = None  # CSV path,group for both sets, instead of the protocol's
     folder: str | None = None  # instead of <workdir>/tasks
 
     def __post_init__(self):
-        _check_numbers(self, ("num_shots", "num_tasks"))
+        _fill(self, num_tasks=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed)
+        _check_choices(self, sampling=SAMPLING)
+        _check_numbers(self, "num_shots", "num_tasks")
 
     family = property(lambda self: self.protocol.family(self.task))
     classes = property(lambda self: self.protocol.classes_of(self.family.support))
@@ -52,22 +54,22 @@ class TaskPlan:
 
 @dataclass(frozen=True)
 class Settings:
-    """One run. See `config` for what goes into its result."""
+    """One run. See `config` for what goes into its result. None stands for what the protocol says."""
     protocol: Protocol
     task: str
     model: str
     mode: str = "linear"
     clf: str = "Ridge"
     num_shots: int = 5
-    num_task: int = 300
+    num_task: int | None = None
     novel: tuple = ()            # classes left out of pre-training; () where the task has none
-    num_aug_shots: int = 100     # latent augmentation: features a support stands for, itself included
+    num_aug_shots: int | None = None  # latent augmentation: features a support stands for, itself included
     aug_times: int = 0           # data augmentation: views of a support tile, the original included; 0: none
-    num_prototypes: int = 16
+    num_prototypes: int | None = None
     latent: str = "sampled"
     solver: str = "batched"
-    sampling: str = "published"
-    seed: int = 0                # of the draws of latent augmentation
+    sampling: str | None = None
+    seed: int | None = None      # of the draws of latent augmentation
     device: str = "auto"
     task_folder: str | None = None  # instead of <workdir>/tasks
     dict_folder: str | None = None  # instead of <workdir>/dict
@@ -77,26 +79,22 @@ class Settings:
     tag = property(lambda self: novel_tag(self.novel) if self.novel else None)
 
     def __post_init__(self):
-        choices = (("mode", MODES), ("clf", CLASSIFIERS), ("latent", LATENT), ("sampling", SAMPLING))
-        for name, known in choices:
-            value = getattr(self, name)
-            if value not in known:
-                raise UserError(f"--{name} {value!r}{_nearest(value, known)}")
-        _check_numbers(self, ("num_shots", "num_task", "num_aug_shots", "num_prototypes"))
+        usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
+        _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed, **usual)
+        _check_choices(self, mode=MODES, clf=CLASSIFIERS, latent=LATENT, sampling=SAMPLING)
+        _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
         if self.latent == "expected" and self.clf == "logistic_regression":
             raise UserError("--latent expected has no closed form for logistic_regression; use --latent sampled")
         if self.aug_times < 0:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         if self.mode == "linear":  # what has no effect is no part of the run
-            for name, value in (("num_aug_shots", self.family.num_aug_shots), ("latent", "sampled"),
-                                ("num_prototypes", self.protocol.dictionary.num_prototypes)):
-                object.__setattr__(self, name, value)
+            _set(self, latent="sampled", **usual)
 
     @property
     def plan(self):
         """TaskPlan of the task file that this run reads."""
         return TaskPlan(self.protocol, self.task, self.num_shots, self.num_task, self.novel, self.sampling,
-                        self.protocol.seed, folder=self.task_folder)
+                        folder=self.task_folder)
 
     @property
     def dictionary_folder(self):
@@ -140,7 +138,23 @@ class Settings:
         return Path(self.protocol.workdir, "results", self.task, self.model, f"{self.name}.json")
 
 
-def _check_numbers(settings, names):
+def _set(settings, **values):
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
+
+
+def _fill(settings, **usual):
+    _set(settings, **{name: value for name, value in usual.items() if getattr(settings, name) is None})
+
+
+def _check_choices(settings, **choices):
+    for name, known in choices.items():
+        value = getattr(settings, name)
+        if value not in known:
+            raise UserError(f"--{name} {value!r}{_nearest(value, known)}")
+
+
+def _check_numbers(settings, *names):
     for name in names:
         if getattr(settings, name) < 1:
             raise UserError(f"--{name} {getattr(settings, name)}: give a whole number from 1")
@@ -183,10 +197,7 @@ def runs_of(protocol, only=None, shard=None, **changes):
             for shots in family.shots:
                 for model, mode, clf in family.methods:
                     model = model.replace("{novel}", novel_tag(novel) if novel else "")
-                    usual = dict(num_task=family.num_tasks, novel=novel, num_aug_shots=family.num_aug_shots,
-                                 num_prototypes=protocol.dictionary.num_prototypes, sampling=protocol.sampling,
-                                 seed=protocol.seed)
-                    runs.append(Settings(protocol, task, model, mode, clf, shots, **{**usual, **changes}))
+                    runs.append(Settings(protocol, task, model, mode, clf, shots, **{"novel": novel, **changes}))
     return runs if shard is None else runs[shard[0] - 1::shard[1]]
 
 
@@ -196,8 +207,7 @@ def task_files_of(protocol, only=None, **changes):
     for task, family in _families(protocol, only):
         for novel in family.novel_classes or ((),):
             novel = novel if isinstance(novel, tuple) else (novel,)
-            usual = dict(num_tasks=family.num_tasks, novel=novel, sampling=protocol.sampling, seed=protocol.seed)
-            plans += [TaskPlan(protocol, task, shots, **{**usual, **changes}) for shots in family.shots]
+            plans += [TaskPlan(protocol, task, shots, **{"novel": novel, **changes}) for shots in family.shots]
     return plans
 
 

@@ -48,8 +48,8 @@ def main(argv=None):
     protocol = load_protocol(args.protocol)
     novel = novel_of(protocol, TASK)
     model = args.model or protocol.family(TASK).methods[0][0].replace("{novel}", novel_tag(novel) if novel else "")
-    plan = TaskPlan(protocol, TASK, args.num_shots, args.num_task, novel, args.sampling or protocol.sampling,
-                    protocol.seed if args.seed is None else args.seed, args.groups, args.task_out_dir)
+    plan = TaskPlan(protocol, TASK, args.num_shots, args.num_task, novel, args.sampling, args.seed, args.groups,
+                    args.task_out_dir)
     views = args.aug_times if args.task == "NCT78_aug" else 0
     if args.task == "NCT78":
         tasks, how = make_tasks(plan, replace=args.overwrite)

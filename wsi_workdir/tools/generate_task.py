@@ -49,8 +49,7 @@ def main(argv=None):
     base = protocol.classes_of(protocol.family(task).support)
     asked = parse_novel(args.novel_class, len(base)) if args.novel_class is not None else None
     plan = TaskPlan(protocol, task, args.num_shots, args.num_task, novel_of(protocol, task, args.model, asked),
-                    args.sampling or protocol.sampling, protocol.seed if args.seed is None else args.seed,
-                    args.groups, args.task_out_dir)
+                    args.sampling, args.seed, args.groups, args.task_out_dir)
     tasks, how = make_tasks(plan, replace=args.initialization or args.overwrite)
     print(f"{plan.path}: {tasks.num_tasks} tasks {how}")
     if args.export_legacy:

@@ -1,0 +1,261 @@
+"""One result, whatever the number of workers, the order of work or the interruptions."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from _world import make_world
+from conftest import ROOT
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import f1_score
+from sklearn.neighbors import NearestCentroid
+
+from lowshot import evaluate
+from lowshot.engine import is_done, run_all
+from lowshot.errors import UserError
+from lowshot.generation import make_tasks
+from lowshot.inputs import Inputs
+from lowshot.results import read_result
+from lowshot.settings import Settings, runs_of, task_files_of
+
+META_TEST = "wsi_workdir/distributed_meta_test.py"
+
+
+@pytest.fixture
+def world(tmp_path):
+    protocol, path = make_world(tmp_path)
+    for plan in task_files_of(protocol):
+        make_tasks(plan)
+    return protocol, path
+
+
+def small_chunks(monkeypatch, size=7):
+    monkeypatch.setattr(evaluate, "CHUNK_TASKS", size)
+
+
+def results_of(protocol):
+    """Bytes of every result JSON, by name; times and host are in the .meta.json."""
+    folder = Path(protocol.workdir, "results")
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.json")
+            if not path.name.endswith(".meta.json")}
+
+
+@pytest.mark.parametrize("clf, estimator", [("Ridge", RidgeClassifier), ("nearest_centroid", NearestCentroid)])
+def test_f1_equals_scikit_learn_task_by_task(world, clf, estimator):
+    protocol, _ = world
+    settings = Settings(protocol, "mix", "enc", clf=clf, num_shots=2, num_task=60, solver="sklearn")
+    outcome, = run_all([settings], quiet=True)
+    result = read_result(outcome.path)
+    features = np.load(protocol.features_file("enc", "base"))
+    labels = np.load(protocol.labels_file("base"))
+    for s, q, f1 in zip(result.supports, result.queries, result.f1, strict=True):
+        predicted = estimator().fit(features[s], labels[s]).predict(features[q])
+        np.testing.assert_allclose(f1_score(labels[q], predicted, average=None, labels=range(4), zero_division=0), f1)
+    assert result.statistics["macro_f1"]["mean"] == pytest.approx(result.f1.mean())
+    assert result.class_groups == {"soft": [0, 1], "hard": [2, 3]}
+    assert result.sets["support_groups"].endswith("groups.csv")
+
+
+def test_any_number_of_workers_gives_the_same_bytes(world, monkeypatch):
+    protocol, _ = world
+    small_chunks(monkeypatch)
+    kept = []
+    for workers in (1, 2, 3):
+        outcomes = run_all(runs_of(protocol, only=("near", "mix")), workers=workers, quiet=True)
+        assert not any(outcome.kept for outcome in outcomes)
+        kept.append(results_of(protocol))
+        shutil.rmtree(Path(protocol.workdir, "results"))
+    assert len(kept[0]) == 9 and kept[0] == kept[1] == kept[2]
+
+
+def test_chunks_depend_on_the_run_alone():
+    assert evaluate.chunk_bounds(120, 90, 512) == [(0, 50), (50, 100), (100, 120)]
+    sizes = [stop - start for start, stop in evaluate.chunk_bounds(30, 45 * 256, 512)]
+    assert max(sizes) * 45 * 256 * 512 * 4 <= evaluate.CHUNK_BYTES and sum(sizes) == 30
+    assert evaluate.chunk_bounds(2, 10**9, 512) == [(0, 1), (1, 2)]
+
+
+def test_finished_runs_are_kept_by_content_not_by_date(world):
+    protocol, _ = world
+    runs = runs_of(protocol, only="out")
+    told = []
+    assert [o.kept for o in run_all(runs, quiet=True, on_done=told.append)] == [False]
+    first, path = results_of(protocol), runs[0].result_file
+    for touched in (*Path(protocol.workdir).rglob("*.npy"), *Path(protocol.workdir).rglob("*.npz")):
+        os.utime(touched)
+    assert [o.kept for o in run_all(runs, quiet=True, on_done=told.append)] == [True]
+    assert [o.kept for o in told] == [False, True]
+    features = protocol.features_file("enc", "base")
+    np.save(features, np.load(features)[:, ::-1].copy())
+    assert [o.kept for o in run_all(runs, quiet=True)] == [False]
+    assert results_of(protocol) != first
+    path.write_bytes(first[str(path.relative_to(Path(protocol.workdir, "results")))][:1000])
+    assert not is_done(Inputs().prepare(runs[0]))  # half a result is none
+
+
+def test_options_without_effect_make_no_other_run(world):
+    protocol, _ = world
+    base = Settings(protocol, "mix", "enc", num_shots=2)
+    assert replace(base, num_aug_shots=7, num_prototypes=9, latent="expected") == base
+    names = {replace(base, **change).name for change in (
+        {}, {"mode": "latent_aug"}, {"mode": "latent_aug", "num_aug_shots": 9}, {"clf": "Ridge"}, {"num_task": 9},
+        {"mode": "latent_aug", "latent": "expected"}, {"solver": "sklearn"}, {"seed": 9}, {"aug_times": 4},
+        {"sampling": "distinct"},
+        {"mode": "latent_aug", "num_prototypes": 2}, {"clf": "nearest_centroid"}, {"num_shots": 1})}
+    assert len(names) == 12  # clf Ridge is the default
+
+
+def chunks(protocol):
+    return list(Path(protocol.workdir, "results").rglob(".*/*.npy"))
+
+
+def wait_for(condition, process):
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError(f"ended before it could be killed: {process.communicate()}")
+        time.sleep(0.01)
+
+
+def start(*options):
+    return subprocess.Popen([sys.executable, META_TEST, *map(str, options)], cwd=ROOT, start_new_session=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env={**os.environ, "PYTHONPATH": str(ROOT / "wsi_workdir")})
+
+
+def long_run(world):
+    """Options of a run that takes many chunks, its Settings, and its bytes when nothing disturbs it."""
+    protocol, path = world
+    plan, = task_files_of(protocol, only="mix", num_tasks=900)
+    make_tasks(plan, replace=True)
+    settings = Settings(protocol, "mix", "enc", "latent_aug", "logistic_regression", num_shots=2, num_task=900,
+                        num_aug_shots=5, num_prototypes=4, solver="sklearn", seed=protocol.seed)
+    options = ["--task", "mix", "--model", "enc", "--mode", "latent_aug", "--clf", "logistic_regression", "--num_shots",
+               2, "--num_task", 900, "--num_aug_shots", 5, "--num_prototypes", 4, "--solver", "sklearn", "--quiet",
+               "--protocol", path]
+    run_all([settings], quiet=True)
+    whole = settings.result_file.read_bytes()
+    settings.result_file.unlink()
+    return options, settings, whole
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(world):
+    options, settings, whole = long_run(world)
+    process = start(*options, "--num_threads", 2)
+    wait_for(lambda: len(chunks(world[0])) >= 2, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    found = len(chunks(world[0]))
+    assert not settings.result_file.exists() and found >= 2
+    process = start(*options, "--num_threads", 1)
+    wait_for(lambda: len(chunks(world[0])) >= found + 1, process)
+    process.terminate()  # a polite stop keeps finished work too
+    process.communicate()
+    assert process.returncode == 143 and not settings.result_file.exists()
+    process = start(*options)
+    assert process.communicate()[0].count("\n") == 9 and process.returncode == 0
+    assert settings.result_file.read_bytes() == whole
+    assert read_result(settings.result_file).meta["tasks_kept_from_earlier"] >= 50 * (found + 1)
+    assert not chunks(world[0]) and not list(settings.result_file.parent.glob(".*"))
+
+
+def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(world, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    options, settings, whole = long_run(world)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "wsi_workdir"))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        process = start(*options, "--backend", "dask", "--scheduler", cluster.scheduler_address)
+        wait_for(lambda: len(chunks(world[0])) >= 2, process)
+        os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+        out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert settings.result_file.read_bytes() == whole
+    assert read_result(settings.result_file).meta["backend"] == "dask"
+
+
+def test_dask_without_a_scheduler_is_one_line(world, run):
+    options = ("--task", "mix", "--model", "enc", "--num_shots", 2, "--protocol", world[1], "--backend", "dask")
+    done = run(META_TEST, *options)
+    assert done.returncode == 2 and "needs --scheduler ADDRESS" in done.stderr.splitlines()[-1]
+
+
+def test_the_printed_block_is_as_published(world, run):
+    done = run(META_TEST, "--task", "near", "--num_task", 60, "--num_shots", 3, "--mode", "latent_aug", "--model",
+               "enc_wo_3", "--novel_class", 3, "--num_proto", 4, "--protocol", world[1], "--stats", "--quiet")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", lines[0])
+    assert lines[1] == "configs:" and re.match(r" Namespace\(.*model='enc_wo_3'.*\)$", lines[2])
+    assert lines[3] == "model: enc_wo_3 num_shots: 3 num_task: 60 mode: latent_aug clf: Ridge"
+    figures = np.array([line.split(" ") for line in lines[4:9]], dtype=float)
+    assert all(re.fullmatch(r"\d+\.\d\d \d+\.\d\d", line) for line in lines[4:9])
+    np.testing.assert_allclose(figures[:-1].mean(0), figures[-1], atol=0.011)
+    table = "\n".join(lines[9:])
+    assert all(words in table for words in ("F1 tumour", "macro F1", "harmonic mean", "F1 novel classes", "closed"))
+    result = next(Path(world[0].workdir, "results/near").rglob("*.json"))
+    np.testing.assert_allclose(figures[:-1, 0], 100 * read_result(result).f1.mean(0), atol=0.0051)
+
+
+def spoil(protocol, what):
+    """Bring about one fault in the files of a world."""
+    features, labels = protocol.features_file("enc", "base"), protocol.labels_file("base")
+    stored = np.load(features)
+    if what == "nan":
+        stored[5, 2] = np.nan
+        np.save(features, stored)
+    elif what == "fewer features":
+        np.save(features, stored[:-1])
+    elif what == "another width":
+        np.save(features, stored[:, :-1])
+    elif what == "no features":
+        features.unlink()
+    elif what == "other labels":
+        np.save(labels, np.load(labels)[::-1].copy())
+    elif what == "no tasks":
+        shutil.rmtree(Path(protocol.workdir, "tasks"))
+    elif what == "no dictionary":
+        shutil.rmtree(Path(protocol.workdir, "dict"))
+    elif what == "narrow dictionary":
+        for bank in Path(protocol.workdir, "dict", "enc").glob("*PROTO*"):
+            np.save(bank, np.load(bank)[:, :-1])
+
+
+@pytest.mark.parametrize("what, words", [
+    ("nan", "base.npy: row 5 holds NaN"), ("fewer features", "119 rows, but labels or list have 120"),
+    ("another width", "features of base are 11 wide, those of test 12"),
+    ("no features", "make it with python wsi_workdir/extract.py --pretrained .*enc.pth --config base.py --output"),
+    ("other labels", "drawn for other data or another task .support_labels_sha256 differ."),
+    ("no tasks", "make it with python wsi_workdir/tools/generate_task.py --task out --num_shots 2 --num_task 60"),
+    ("no dictionary", "make it with python wsi_workdir/dict_construction.py --model enc --num_prototypes 4"),
+    ("narrow dictionary", "expected floats 4 × 12")])
+def test_inputs_that_do_not_fit_are_refused_before_the_first_task(world, what, words):
+    protocol, _ = world
+    settings = Settings(protocol, "out", "enc", "latent_aug", num_shots=2, num_task=60, num_prototypes=4)
+    spoil(protocol, what)
+    with pytest.raises(UserError, match=words):
+        run_all([settings], quiet=True)
+    assert not Path(protocol.workdir, "results").exists()
+
+
+@pytest.mark.parametrize("change, words", [
+    ({"num_task": 61}, "holds 60 tasks, 61 are asked for"), ({"mode": "linaer"}, "did you mean 'linear'"),
+    ({"clf": "svm"}, "--clf 'svm'"), ({"num_shots": 0}, "--num_shots 0"), ({"aug_times": -1}, "--aug_times -1"),
+    ({"task": "outt"}, "did you mean 'out'"), ({"seed": -1}, "--seed -1"),
+    ({"mode": "latent_aug", "latent": "expected", "clf": "logistic_regression"}, "no closed form")])
+def test_wrong_settings_are_refused(world, change, words):
+    with pytest.raises(UserError, match=words):
+        run_all([Settings(**{"protocol": world[0], "task": "out", "model": "enc", "num_shots": 2, **change})])
+
+
+def test_a_model_scored_on_other_novel_classes_is_noticed(world, capfd):
+    protocol, _ = world
+    settings = Settings(protocol, "NCT_78_aug", "enc_wo_3", num_shots=2, num_task=60, novel=(2, 3))
+    run_all([settings], quiet=True)
+    assert "enc_wo_3 has never seen classes (3,), but (2, 3) are scored as novel" in capfd.readouterr().err
