@@ -12,7 +12,7 @@ from lowshot.children import logged
 from lowshot.engine import BACKENDS, worker_count
 from lowshot.errors import UserError, run_command
 from lowshot.files import write_json
-from lowshot.plan import Plan
+from lowshot.plan import ABLATION, Plan
 from lowshot.protocol import DEFAULT, SAMPLING, load_protocol
 from lowshot.settings import LATENT, parse_shard
 from lowshot.stages import STAGES, run_stages
@@ -40,6 +40,8 @@ def parse_args(argv=None):
     p.add_argument("--solver", choices=("batched", "sklearn"), help="see distributed_meta_test.py")
     p.add_argument("--latent", choices=LATENT, help="sampled as published (default), or expected in closed form")
     p.add_argument("--sampling", choices=SAMPLING, help="how tasks are drawn (default: the protocol's)")
+    p.add_argument("--ablation", choices=ABLATION, default="no",
+                   help="also the protocol's variations; short: those without augmented views (default no)")
     p.add_argument("--workdir", help="where everything is written (default: the protocol's)")
     p.add_argument("--fresh", action="store_true", help="do the chosen stages again; what was brought along stays")
     p.add_argument("--dry_run", action="store_true", help="only say what would be done, and why")
@@ -80,8 +82,9 @@ def make_plan(args):
         protocol = _written_down(protocol)
     changes = {key: value for key in ("solver", "latent", "sampling") if (value := getattr(args, key))}
     return Plan(protocol, args.only, parse_shard(args.shard) if args.shard else None,
-                worker_count(args.workers or len(os.sched_getaffinity(0))), args.gpus or _gpus(), args.backend,
-                args.scheduler, changes, args.fresh, args.dry_run, args.blocks, args.quiet)
+                workers=worker_count(args.workers or len(os.sched_getaffinity(0))), processes=args.gpus or _gpus(),
+                backend=args.backend, scheduler=args.scheduler, changes=changes, ablation=args.ablation,
+                fresh=args.fresh, dry_run=args.dry_run, blocks=args.blocks, quiet=args.quiet)
 
 
 def _written_down(protocol):

@@ -2,8 +2,8 @@
 
     python wsi_workdir/run_protocol.py --protocol configs/protocols/paper.py
 
-327 runs of 1,000 tasks. Every path below may be replaced by your own; a copy of this file with other sets
-and classes is a protocol of your own (tools/prepare_data/folder.py writes one).
+329 runs, and with --ablation full the 53 variations of the ablation. Every path below may be replaced by your own; a
+copy of this file with other sets and classes is a protocol of your own (tools/prepare_data/folder.py writes one).
 """
 name = 'paper'
 workdir = 'wsi_workdir/workdir'  # features, tasks, dictionaries and results go below it
@@ -15,6 +15,11 @@ classes = dict(  # in label order: label 0 first
     LC25000=('colon_aca', 'colon_n', 'lung_aca', 'lung_n', 'lung_scc'),
     PAIP19=('outside', 'whole', 'viable'),  # outside any tumour, whole but not viable tumour, viable tumour
 )
+
+# what makes a list that is missing
+images = dict(made_by='commands', NCT_train='python tools/prepare_data/nct.py',
+              NCT_test='python tools/prepare_data/nct.py', LC='python tools/prepare_data/lc25000.py',
+              PAIP_train='python tools/prepare_data/paip19.py', PAIP_test='python tools/prepare_data/paip19.py')
 
 _extract = 'configs/extraction/extract_feats_'
 sets = dict(
@@ -46,6 +51,13 @@ dictionary = dict(set='NCT_train', prefix='NCT', num_prototypes=16, num_shift_ve
 _five = (('linear', 'Ridge'), ('latent_aug', 'Ridge'), ('linear', 'logistic_regression'),
          ('latent_aug', 'logistic_regression'), ('linear', 'nearest_centroid'))
 _three = (('fsp', 'linear', 'Ridge'), ('clp', 'linear', 'Ridge'), ('clp', 'latent_aug', 'Ridge'))
+_wo = 'clp_wo_{novel}'
+_ablation = (  # i views of a tile are the original and i - 1 augmented ones
+    *((_wo, 'latent_aug', 'Ridge', dict(num_prototypes=2**k)) for k in range(1, 9)),
+    *((_wo, 'latent_aug', 'Ridge', dict(num_aug_shots=i**2)) for i in range(2, 17)),
+    *((_wo, 'linear', 'Ridge', dict(aug_times=i**2)) for i in range(2, 17)),
+    *((_wo, 'latent_aug', 'Ridge', dict(aug_times=i, num_aug_shots=i)) for i in range(2, 17)),
+)
 tasks = dict(
     near=dict(support='NCT_train', query='NCT_test', repeat_support=True, shots=(1, 5, 10), num_tasks=1000,
               novel_classes=tuple(range(9)),
@@ -57,5 +69,5 @@ tasks = dict(
     out_homo=dict(support='PAIP_train', query='PAIP_test', shots=(5, 10, 50, 100), num_tasks=1000, same_slide=True,
                   methods=_three),
     NCT_78_aug=dict(support='NCT_train', query='NCT_test', shots=(5,), num_tasks=300, novel_classes=((7, 8),),
-                    methods=(('clp_wo_{novel}', 'linear', 'Ridge'), ('clp_wo_{novel}', 'latent_aug', 'Ridge'))),
+                    methods=((_wo, 'linear', 'Ridge'), (_wo, 'latent_aug', 'Ridge')), variations=_ablation),
 )

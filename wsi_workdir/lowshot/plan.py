@@ -1,8 +1,9 @@
 """What of a protocol is to be done, and with what means."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import cycle
 from pathlib import Path
 
 from lowshot.errors import UserError
@@ -10,6 +11,8 @@ from lowshot.lists import read_list
 from lowshot.protocol import Protocol
 from lowshot.records import ImageHashes, Records
 from lowshot.settings import runs_of, task_files_of
+
+ABLATION = ("no", "short", "full")  # short: without augmented views
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Plan:
     backend: str = "loky"
     scheduler: str | None = None
     changes: dict = field(default_factory=dict)  # Settings for all runs, as latent='expected'
+    ablation: str = "no"      # of ABLATION: which of the protocol's variations
     fresh: bool = False       # do again what is finished
     dry_run: bool = False     # only say what would be done
     blocks: bool = False      # print every run as published
@@ -61,10 +65,27 @@ class Plan:
             return ""
         return f"none of the {len(held)} slides on {image_set.list} holds every class"
 
+    @cached_property
+    def all_runs(self):
+        """Settings of every run of meta-testing, variations last."""
+        runs = runs_of(self.protocol, self.tasks, **self.changes)
+        return runs + [run for task in self.tasks for run in self._variations(task)]
+
+    def _variations(self, task):
+        """Runs of a task's variations: those of its methods with another setting."""
+        family = self.protocol.family(task)
+        if self.ablation == "no":
+            return []
+        methods = tuple(variation[:3] for variation in family.variations)
+        only = replace(self.protocol, tasks={task: replace(family, methods=methods)})
+        varied = zip(runs_of(only, **self.changes), cycle(variation[3] for variation in family.variations))
+        runs = [replace(run, protocol=self.protocol, **settings) for run, settings in varied]
+        return [run for run in runs if self.ablation == "full" or run.aug_times <= 1]
+
     @property
     def runs(self):
-        """Settings of the runs of meta-testing, this shard's only."""
-        return runs_of(self.protocol, self.tasks, self.shard, **self.changes)
+        """The runs of this shard."""
+        return self.all_runs if self.shard is None else self.all_runs[self.shard[0] - 1::self.shard[1]]
 
     @property
     def task_files(self):
@@ -75,7 +96,7 @@ class Plan:
     def features(self):
         """Which features all runs read: dict from model to names of sets."""
         needed = {}
-        for run in runs_of(self.protocol, self.tasks, **self.changes):
+        for run in self.all_runs:
             sets = needed.setdefault(run.model, {})
             base = [self.protocol.dictionary.set] if run.mode == "latent_aug" else []
             sets.update(dict.fromkeys([*base, run.family.support, run.family.query]))
@@ -84,8 +105,17 @@ class Plan:
     @property
     def dictionaries(self):
         """(model, novel tag or None, number of prototypes) of every dictionary that the runs read."""
-        runs = runs_of(self.protocol, self.tasks, **self.changes)
-        return list(dict.fromkeys((r.model, r.tag, r.num_prototypes) for r in runs if r.mode == "latent_aug"))
+        return list(dict.fromkeys((r.model, r.tag, r.num_prototypes) for r in self.all_runs if r.mode == "latent_aug"))
+
+    @property
+    def views(self):
+        """Augmented views that runs read: dict from (model, support set) to (how many, task files)."""
+        needed = {}
+        for run in self.all_runs:
+            if run.aug_times > 1:
+                most, files = needed.get((run.model, run.family.support), (0, {}))
+                needed[run.model, run.family.support] = max(most, run.aug_times - 1), {**files, run.plan.path: None}
+        return {key: (most, tuple(files)) for key, (most, files) in needed.items()}
 
     @property
     def models(self):

@@ -14,6 +14,7 @@ from lowshot.errors import UserError
 
 CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
 MODES = ("linear", "latent_aug")
+VARIED = ("num_prototypes", "num_aug_shots", "aug_times")  # what a variation may set
 SAMPLING = ("published", "distinct", "grouped", "disjoint")
 DEFAULT = "configs/protocols/paper.py"
 
@@ -62,6 +63,7 @@ class TaskFamily:
     novel_classes: tuple = ()         # near: one evaluation per entry; int, or a tuple of classes
     groups: dict = field(default_factory=dict)  # name: classes; harmonic means are taken over these
     methods: tuple = ()               # (model, mode, classifier); '{novel}' in a model takes each novel class
+    variations: tuple = ()            # ablation: (model, mode, classifier, {setting: value}), run when asked for
     num_aug_shots: int = 100
 
 
@@ -196,6 +198,13 @@ def _check_keys(value, kind, where, hidden=()):
             raise UserError(f"{where}: the key {f.name!r} is missing")
 
 
+def _check_keys_of(values, known, where):
+    for key, value in values.items():
+        _lookup(dict.fromkeys(known), key, "varied setting", where)
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{where}: {key} is a whole number from 1, got {value!r}")
+
+
 def _nearest(name, known):
     close = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}"
@@ -240,7 +249,11 @@ def _check_family(p, name, family):
     for method in family.methods:
         if not isinstance(method, tuple) or len(method) != 3:
             raise UserError(f"{where}: a method is (model, mode, classifier), got {method!r}")
-        model, mode, classifier = method
+    for variation in family.variations:
+        if not isinstance(variation, tuple) or len(variation) != 4 or not isinstance(variation[3], dict):
+            raise UserError(f"{where}: a variation is (model, mode, classifier, {{setting: value}}), got {variation!r}")
+        _check_keys_of(variation[3], VARIED, where)
+    for model, mode, classifier in (*family.methods, *(variation[:3] for variation in family.variations)):
         for novel in family.novel_classes or (None,):
             tag = "" if novel is None else novel_tag(novel)
             _lookup(p.models, model.replace("{novel}", tag), "model", where)

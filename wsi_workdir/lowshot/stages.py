@@ -13,7 +13,7 @@ from lowshot.engine import run_all
 from lowshot.errors import UserError
 from lowshot.printed import print_run
 from lowshot.results import read_result
-from lowshot.steps import dictionary_steps, extract_steps, pretrain_steps, task_steps
+from lowshot.steps import dictionary_steps, extract_steps, pretrain_steps, task_steps, view_steps
 from lowshot.summary import as_text, write
 
 
@@ -45,7 +45,7 @@ def _do(plan, step):
     try:
         inputs = step.inputs()
         why = "a fresh start was asked for" if plan.fresh else plan.records.unfinished(step, inputs)
-    except (UserError, FileNotFoundError) as error:
+    except UserError as error:
         if not plan.dry_run:
             raise
         why = f"waits for what is not there yet ({error})"
@@ -92,4 +92,4 @@ def _summary(plan):
 
 
 STAGES = dict(data=make_data, pretrain=_each(pretrain_steps), extract=_each(extract_steps), tasks=_each(task_steps),
-              dictionary=_each(dictionary_steps), meta_test=_meta_test, summary=_summary)
+              views=_each(view_steps), dictionary=_each(dictionary_steps), meta_test=_meta_test, summary=_summary)

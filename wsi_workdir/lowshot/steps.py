@@ -8,9 +8,11 @@ from lowshot.errors import UserError
 from lowshot.features import features_sha256, labels_sha256, provenance_file
 from lowshot.files import file_sha256, json_sha256
 from lowshot.generation import make_tasks, set_labels
-from lowshot.lists import read_list
+from lowshot.legacy import views_of
+from lowshot.listing import check_set
 from lowshot.pretraining import Pretraining, resolved_config
 from lowshot.records import Step
+from lowshot.tasks import load_tasks
 
 
 def pretrain_steps(plan):
@@ -45,16 +47,25 @@ def _extract_step(plan, model):
 
 
 def _extract_inputs(plan, model):
-    protocol, weights = plan.protocol, plan.protocol.weights_file(model)
+    protocol, encoder = plan.protocol, plan.protocol.models[model].encoder
     if plan.brought_along(model):
         return {"weights": None}
-    inputs = {"encoder": protocol.models[model].encoder, "weights": file_sha256(weights) if weights.is_file() else None}
+    inputs = {"encoder": encoder, "weights": None if encoder else _weights_sha256(protocol, model)}
     for name in plan.features[model]:
-        image_set = protocol.sets[name]
-        inputs |= {f"{name}.list": file_sha256(image_set.list),
+        image_set = protocol.set(name)
+        listed = check_set(image_set, len(protocol.classes_of(name)))
+        inputs |= {f"{name}.list": file_sha256(listed.path),
                    f"{name}.config": json_sha256(resolved_config(image_set.config)),
-                   f"{name}.images": plan.hashes.of(image_set.root, read_list(image_set.list, labeled=True).names)}
+                   f"{name}.images": plan.hashes.of(image_set.root, listed.names)}
     return inputs
+
+
+def _weights_sha256(protocol, model):
+    path = protocol.weights_file(model)
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights; make them with python wsi_workdir/run_protocol.py --stages pretrain "
+                        f"--protocol {protocol.path}, or put them there")
+    return file_sha256(path)
 
 
 def task_steps(plan):
@@ -83,6 +94,35 @@ def _task_inputs(plan, one):
     return facts
 
 
+def view_steps(plan):
+    return (_view_step(plan, *key, *value) for key, value in plan.views.items())
+
+
+def _view_step(plan, model, name, count, task_files):
+    """Augmented views of the support tiles of these tasks; the extraction itself keeps what is finished."""
+    folder, prefix = views_of(plan.protocol, model, name)
+    config = plan.protocol.set(name).config.replace(name, prefix)
+    views = [folder / f"{prefix}_{view}.npy" for view in range(count)]
+
+    def run(again):
+        call([sys.executable, "wsi_workdir/extract.py", "--protocol", plan.protocol.path, "--model", model,
+              "--sets", name, "--config", config, "--views", count, "--rows", *task_files,
+              *(["--overwrite"] if again else [])])
+
+    def inputs():
+        listed = check_set(plan.protocol.set(name), len(plan.protocol.classes_of(name)))
+        return {"weights": _weights_sha256(plan.protocol, model), "views": count,
+                "config": json_sha256(resolved_config(config)), "list": file_sha256(listed.path),
+                "images": plan.hashes.of(plan.protocol.set(name).root, listed.names),
+                "tasks": [load_tasks(path).identity for path in task_files]}
+
+    def accept():
+        own = all(path.is_file() and not provenance_file(path).exists() for path in views)
+        return f"{count} views were brought along" if own else ""
+
+    return Step("views", f"{model}_{name}", run, inputs, tuple(map(provenance_file, views)), accept)
+
+
 def dictionary_steps(plan):
     return (_dictionary_step(plan, *one) for one in plan.dictionaries)
 
@@ -104,7 +144,11 @@ def _dictionary_step(plan, model, tag, count):
 
 def _dictionary_inputs(plan, model, tag, count):
     protocol, base = plan.protocol, plan.protocol.dictionary
-    return {"features": features_sha256(protocol.features_file(model, base.set)),
+    features = protocol.features_file(model, base.set)
+    if not features.is_file():
+        raise UserError(f"{features}: no such features; make them with python wsi_workdir/run_protocol.py --stages "
+                        f"extract --protocol {protocol.path}, or put them there")
+    return {"features": features_sha256(features),
             "labels": labels_sha256(set_labels(protocol, base.set)), "novel": tag, "num_prototypes": count,
             "num_shift_vectors": base.num_shift_vectors, "iterations": base.iterations,
             "kmeans_seed": base.kmeans_seed, "seed": protocol.seed}
