@@ -1,14 +1,17 @@
 """Processes: how they find each other under torchrun, SLURM or MPI, and the few collectives the trainer needs."""
 
+import functools
 import os
 import subprocess
+import sys
+import time
 
 import torch
 import torch.distributed as dist
 
-from lowshot.errors import UserError
+from lowshot.errors import Terminated, UserError
 
-LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+_MOMENT = 3  # seconds that a follower waits before it tells a fault
 
 
 def rank():
@@ -24,6 +27,7 @@ def start(launcher, backend="nccl", port=None):
 
     port: for SLURM and MPI where MASTER_PORT is not set (29500 otherwise). Sets this process's GPU.
     """
+    os.environ.setdefault("MKL_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))  # else MMEngine sets and warns
     if launcher == "none" or dist.is_initialized():
         return
     _environment(launcher, port)
@@ -96,3 +100,36 @@ def gather_objects(value):
 def stop():
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def one_voice(main):
+    """Wrap a command's `main` for several processes: a fault that all of them meet is told once, by process 0.
+
+    The others hold an error back for a moment, in which torchrun ends them where process 0 has failed too; a fault of
+    one process alone is then told by that process. A process that loses its peers says so in one line.
+    """
+    @functools.wraps(main)
+    def run(argv=None):
+        follower = int(os.environ.get("RANK", 0)) > 0
+        try:
+            return main(argv)
+        except UserError:
+            if follower:
+                time.sleep(_MOMENT)
+            raise
+        except Terminated:
+            if not follower:
+                raise
+            return 143
+        except (RuntimeError, dist.DistError) as error:
+            if not _lost_peer(error):
+                raise
+            time.sleep(_MOMENT)  # the one that failed first must also end first
+            print(f"process {os.environ.get('RANK', 0)}: another process has ended; so does this one", file=sys.stderr)
+            return 1
+    return run
+
+
+def _lost_peer(error):
+    text = str(error).lower()
+    return isinstance(error, dist.DistError) or "closed by peer" in text or "reset by peer" in text

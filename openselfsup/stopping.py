@@ -11,18 +11,22 @@ import signal
 import torch
 import torch.distributed as dist
 
+from lowshot.errors import Terminated
+
 STOP_FILE = "FEWSHOT_STOP_FILE"
 
 
 class StopRequest:
     """`with StopRequest() as stop:` handles both signals; a second SIGINT interrupts at once.
 
+    A process whose launcher is gone ends without saving: another run may already have taken its place.
     `stop.agreed()` gives the signal number that any process has seen, the same on all of them, or 0.
     """
 
     def __init__(self):
         self.signal = 0
         self.file = os.environ.get(STOP_FILE)
+        self.parent = os.getppid()
         self.group = None
 
     def __enter__(self):
@@ -40,7 +44,10 @@ class StopRequest:
             raise KeyboardInterrupt
         self.signal = number
 
-    def _seen(self):
+    def seen(self):
+        """The signal number that this process has seen, or 0."""
+        if self.file and os.getppid() != self.parent:
+            raise Terminated
         if not self.signal and self.file and os.path.exists(self.file):
             with open(self.file, encoding="ascii") as stream, contextlib.suppress(ValueError):
                 self.signal = int(stream.read())  # ValueError: still being written; the next look finds it
@@ -48,7 +55,7 @@ class StopRequest:
 
     def agreed(self):
         if not dist.is_initialized() or dist.get_world_size() == 1:
-            return self._seen()
-        number = torch.tensor(int(self._seen()))
+            return self.seen()
+        number = torch.tensor(int(self.seen()))
         dist.all_reduce(number, dist.ReduceOp.MAX, group=self.group)
         return int(number)

@@ -1,5 +1,6 @@
 """MMEngine's Runner with this project's checkpoints, log files and loop."""
 
+import contextlib
 import os
 import platform
 from pathlib import Path
@@ -22,7 +23,7 @@ class Trainer(Runner):
         self.update_interval = update_interval
         hooks = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
         super().__init__(default_hooks=dict.fromkeys(hooks), visualizer=dict(type="Visualizer"), **options)
-        if not any(Path(self._log_dir).iterdir()):
+        with contextlib.suppress(OSError):
             Path(self._log_dir).rmdir()  # MMEngine's folder for every start; the logs lie in work_dir, as published
 
     def build_logger(self, log_level="INFO", log_file=None, **options):

@@ -13,6 +13,8 @@ sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir")]
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA at start-up, for --deterministic
 
 from lowshot.errors import UserError, run_command
+from openselfsup import distributed
+from openselfsup.distributed import one_voice
 
 
 def parse_args(argv):
@@ -69,11 +71,11 @@ def configure(args):
     return config
 
 
+@one_voice
 def main(argv=None):
     args = parse_args(argv)
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    from openselfsup import distributed
     from openselfsup.apis.train import train
 
     config = configure(args)

@@ -47,8 +47,9 @@ class CheckpointHook(Hook):
             self._latest(runner, runner.iter)
 
     def after_train(self, runner):
-        if runner.train_loop.stopped_by and self.saved != runner.iter:
-            self._latest(runner, runner.iter)
+        if runner.train_loop.stopped_by:
+            if self.saved != runner.iter:
+                self._latest(runner, runner.iter)
             runner.logger.info(f"stopped after {runner.iter} iterations; --continue_training goes on from "
                                f"{self.folder / 'latest.pth'}")
 

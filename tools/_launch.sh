@@ -1,0 +1,36 @@
+# Shared by tools/dist_*.sh and tools/srun_*.sh.
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+PYTHON=${PYTHON:-python3}
+export PYTHONPATH="$ROOT:$ROOT/wsi_workdir${PYTHONPATH:+:$PYTHONPATH}"
+
+# launch PROCESSES SCRIPT ARGUMENTS…: torchrun on this node, in the place of this shell so that signals reach it
+launch() {
+    processes=$1
+    script=$2
+    shift 2
+    if [ -z "${OMP_NUM_THREADS:-}" ] && ! command -v nvidia-smi > /dev/null 2>&1 && [ "$processes" -gt 0 ]; then
+        cores=$(getconf _NPROCESSORS_ONLN)
+        export OMP_NUM_THREADS=$(( cores > processes ? cores / processes : 1 ))
+    fi
+    exec "$PYTHON" -m openselfsup.launch --nproc_per_node "$processes" \
+        --nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}" \
+        --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${MASTER_PORT:-${PORT:-29500}}" \
+        "$ROOT/tools/$script" "$@"
+}
+
+# queue PARTITION PROCESSES SCRIPT ARGUMENTS…: one SLURM task a process, GPUS_PER_NODE to a node
+queue() {
+    partition=$1
+    processes=$2
+    script=$3
+    shift 3
+    per_node=${GPUS_PER_NODE:-8}
+    if [ "$processes" -lt "$per_node" ]; then
+        per_node=$processes
+    fi
+    export MASTER_PORT=${MASTER_PORT:-${PORT:-29500}}
+    # SRUN_ARGS is several words on purpose
+    exec srun -p "$partition" --job-name "${JOB_NAME:-few-shot-wsi}" --gres "gpu:$per_node" --ntasks "$processes" \
+        --ntasks-per-node "$per_node" --cpus-per-task "${CPUS_PER_TASK:-5}" --kill-on-bad-exit 1 ${SRUN_ARGS:-} \
+        "$PYTHON" -u "$ROOT/tools/$script" "$@"
+}
