@@ -16,7 +16,7 @@ from lowshot.errors import UserError
 from lowshot.intervals import Interval, closed_interval, f1_influence, open_interval
 
 DRAWS = 10_000
-EXACT_UP_TO = 16      # differing tasks; 2^16 sign patterns are enumerated
+EXACT_UP_TO = 16      # tasks; 2^16 sign patterns are enumerated
 BLOCK = 1 << 21       # numbers of one block of sign patterns, so that it stays in cache
 ALPHA = 0.05
 
@@ -32,23 +32,35 @@ class Comparison:
     exact: bool             # every sign pattern was tried, or DRAWS seeded ones
 
 
-def compare_scores(a, b, seed=0, units=None, influence=None):
+def compare_scores(a, b, seed=0, units=None, moves=None):
     """Comparison of two methods' scores on the same tasks. a, b: (T,) floats.
 
-    units: `intervals.Units` of the tasks, influence: (T, Q), A's `f1_influence` minus B's; both or neither.
+    units: `intervals.Units` of the tasks, moves: A's `units.moves` minus B's; both or neither.
     """
-    difference = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
-    p, exact = sign_flip_p(difference, seed)
-    return Comparison(closed_interval(difference),
-                      None if units is None else open_interval(difference, influence, units),
-                      float((difference > 0).mean()), float((difference == 0).mean()), p, exact)
+    return compare_many([(a, b)], seed, units, None if units is None else [moves])[0]
+
+
+def compare_many(pairs, seed=0, units=None, moves=None):
+    """Comparisons of many pairs of scores on the same tasks, all against the same sign patterns.
+
+    pairs: sequence of (a, b), each (T,) floats; moves: one per pair where `units` are given. Returns list.
+    """
+    if not len(pairs):
+        return []
+    differences = np.array([np.subtract(a, b, dtype=np.float64) for a, b in pairs])
+    p_values, exact = sign_flip_p(differences, seed)
+    opened = [None] * len(pairs) if units is None else \
+        [open_interval(d, m, units) for d, m in zip(differences, moves, strict=True)]
+    return [Comparison(closed_interval(d), o, float((d > 0).mean()), float((d == 0).mean()), float(p), exact)
+            for d, o, p in zip(differences, opened, p_values, strict=True)]
 
 
 def compare_results(a, b, units=None, seed=0):
     """Comparison of two `results.Result`; UserError where they were not scored on the same tasks."""
     check_same_tasks(a, b)
-    influence = macro_influence(a) - macro_influence(b) if units is not None else None
-    return compare_scores(a.f1.mean(1), b.f1.mean(1), seed, units, influence)
+    scores = a.f1.mean(1), b.f1.mean(1)
+    moves = units and units.moves(scores[0], macro_influence(a)) - units.moves(scores[1], macro_influence(b))
+    return compare_scores(*scores, seed, units, moves)
 
 
 def macro_influence(result):
@@ -67,29 +79,33 @@ def _tasks(result):
     return f"{result.config['task']}, {len(result.f1)} tasks, hash {result.hashes['tasks'][:12]}"
 
 
-def sign_flip_p(difference, seed=0, draws=DRAWS):
-    """Two-sided p of 'the differences are symmetric about 0', and whether it is exact.
+def sign_flip_p(differences, seed=0, draws=DRAWS):
+    """Two-sided p of 'the differences are symmetric about 0', for each row, and whether it is exact.
 
-    p = share of sign patterns whose |sum| reaches the observed one. With at most EXACT_UP_TO non-zero differences
-    every pattern is tried; otherwise p = (1 + hits) / (1 + draws) over seeded draws, which keeps the test valid.
-    difference: (T,) floats.
+    p = share of sign patterns whose |sum| reaches the observed one. With at most EXACT_UP_TO tasks every pattern is
+    tried; otherwise p = (1 + hits) / (1 + draws) over seeded draws, which keeps the test valid.
+    differences: (k, T) floats, or (T,) for one p. Returns ((k,) floats or one float, bool).
     """
-    size = np.abs(difference[difference != 0])
-    if not size.size:
-        return 1.0, True
-    observed = abs(difference.sum()) * (1 - 1e-9)  # a tie must count as one whatever the order of summing
-    if size.size <= EXACT_UP_TO:
-        patterns = 1 - 2 * ((np.arange(2 ** size.size)[:, None] >> np.arange(size.size)) & 1)
-        return float((np.abs(patterns @ size) >= observed).mean()), True
-    hits = sum(int((np.abs(signs @ size) >= observed).sum()) for signs in _flips(size.size, seed, draws))
-    return (1 + hits) / (1 + draws), False
+    differences = np.asarray(differences, dtype=np.float64)
+    tasks = differences.shape[-1]
+    exact = tasks <= EXACT_UP_TO
+    # a sum equal to the observed one counts, whatever rounding does to either
+    observed = np.abs(differences.sum(-1)) - 1e-9 * np.abs(differences).sum(-1)
+    patterns = _every_flip(tasks) if exact else _flips(tasks, seed, draws)
+    hits = sum((np.abs(signs @ differences.T) >= observed).sum(0) for signs in patterns)
+    p = hits / 2 ** tasks if exact else (1 + hits) / (1 + draws)
+    return p, exact
+
+
+def _every_flip(count):
+    yield 1.0 - 2 * ((np.arange(2 ** count)[:, None] >> np.arange(count)) & 1)
 
 
 def _flips(count, seed, draws):
-    """Seeded sign patterns in blocks: (rows, count) float32 of -1 and 1, `draws` rows together."""
+    """Seeded sign patterns in blocks: (rows, count) float64 of -1 and 1, `draws` rows together."""
     rows = max(1, BLOCK // count)
     for packed in _packed_flips(count, seed, draws, rows):
-        yield 2 * np.unpackbits(packed, axis=1, count=count).astype(np.float32) - 1
+        yield 2 * np.unpackbits(packed, axis=1, count=count).astype(np.float64) - 1
 
 
 @lru_cache(maxsize=2)

@@ -26,9 +26,10 @@ cluster bootstrap over slides where all shots of a task come from one slide.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import stats
 
 from lowshot.statistics import t_interval
 
@@ -57,27 +58,39 @@ class Interval:
 
 @dataclass(frozen=True)
 class Units:
-    """Which unit (image, slide, patient, original) every draw of every task comes from.
+    """Which unit (image, slide, patient, original) every draw of every task comes from; made by `build_units`.
 
-    support: (T, n) int, query: (T, Q) int unit numbers; equal numbers are the same unit, on both sides.
-    name: what a unit is. count: smallest number of units that any class is drawn from.
-    one_draw: all supports of a task come from one unit, which was drawn once.
+    support: (T, n), query: (T, Q) unit numbers; equal numbers are the same unit, on both sides.
     """
     support: np.ndarray
     query: np.ndarray
-    name: str
-    count: int
-    one_draw: bool
+    name: str       # what a unit is
+    count: int      # smallest number of units that any class is drawn from
+    one_draw: bool  # all supports of a task come from one unit, which was drawn once
+
+    @cached_property
+    def pattern(self):
+        """(place of each draw among the distinct (task, unit) pairs, unit of each pair), draws as `moves` has them."""
+        draws = np.concatenate([self.support[:, :1] if self.one_draw else self.support, self.query], axis=1)
+        units = np.unique(draws, return_inverse=True)[1].reshape(draws.shape)
+        total = int(units.max()) + 1
+        pairs, places = np.unique(np.arange(len(draws))[:, None] * total + units, return_inverse=True)
+        return places.ravel(), pairs % total
 
     @property
     def shared(self):
         """True where some unit occurs in more than one task."""
-        in_task = [np.unique(rows) for rows in np.concatenate([self.support, self.query], axis=1)]
-        return np.unique(np.concatenate(in_task)).size < sum(map(len, in_task))
+        units = self.pattern[1]
+        return np.unique(units).size < units.size
 
+    def moves(self, scores, influence):
+        """x_tg of the module's docstring, a value for each distinct (task, unit) pair; linear in both arguments.
 
-def _task_numbers(array):
-    return np.repeat(np.arange(len(array)), array.shape[1])
+        scores: (T,); influence: (T, Q) from `f1_influence`.
+        """
+        errors = np.broadcast_to((scores - scores.mean())[:, None], self.support.shape)
+        values = np.concatenate([errors[:, :1] if self.one_draw else errors, influence], axis=1)
+        return np.bincount(self.pattern[0], values.ravel())
 
 
 def build_units(support, query, support_labels, query_labels, name="image"):
@@ -123,34 +136,31 @@ def f1_influence(predictions, labels, slopes):
     return slope
 
 
-def unit_variance(scores, influence, units):
+def unit_variance(moves, units):
     """V_units of the module's docstring: variance of the mean over tasks that comes from which units were drawn.
 
-    scores: (T,), influence: (T, Q) from `f1_influence`. May come out below 0 where units hardly matter.
+    moves: from `Units.moves`. May come out below 0 where units hardly matter.
     """
-    tasks = len(scores)
-    errors = scores - scores.mean()
-    support = units.support[:, :1] if units.one_draw else units.support
-    values = np.concatenate([np.broadcast_to(errors[:, None], support.shape), influence], axis=1).ravel()
-    columns = np.concatenate([support, units.query], axis=1)
-    x = sparse.coo_array((values, (_task_numbers(columns), columns.ravel()))).tocsr()  # sums what a task has twice
-    moved = np.asarray(x.sum(axis=0))
-    squares = x.multiply(x).tocsr()
-    per_unit = np.asarray(squares.sum(axis=0))
-    excess = (moved ** 2).sum() - per_unit.sum()
-    noise = math.sqrt(max(2 * ((per_unit ** 2).sum() - (squares.data ** 2).sum()), 0.0))  # 0 where no unit is shared
-    return float(excess + noise) / tasks ** 2 * units.count / (units.count - 1)
+    owner = units.pattern[1]
+    square = moves ** 2
+    moved, squares, fourths = (np.bincount(owner, values) for values in (moves, square, square ** 2))
+    excess = (moved ** 2 - squares).sum()
+    noise = math.sqrt(max(2 * (squares ** 2 - fourths).sum(), 0.0))  # 0 where no unit is shared
+    return float(excess + noise) / len(units.support) ** 2 * units.count / (units.count - 1)
 
 
-def open_interval(scores, influence, units, level=LEVEL):
-    """Interval of the mean for new units from the same source; see the module's docstring. Arrays as above."""
+def open_interval(scores, moves, units, level=LEVEL):
+    """Interval of the mean over tasks for new units from the same source; see the module's docstring.
+
+    scores: (T,); moves: `units.moves(scores, influence)`. For a paired difference: differences of both.
+    """
     scores = np.asarray(scores, dtype=np.float64)
     mean = float(scores.mean())
     if len(scores) < 2:
         return Interval(mean, None, units.count, "one task has no spread")
     if units.count < 2:
         return Interval(mean, None, units.count, f"a class is drawn from one {units.name} only")
-    variance = scores.var(ddof=1) / len(scores) + max(unit_variance(scores, influence, units), 0.0)
+    variance = scores.var(ddof=1) / len(scores) + max(unit_variance(moves, units), 0.0)
     return Interval(mean, float(_t(level, _freedom(units, len(scores))) * math.sqrt(variance)), units.count)
 
 
@@ -158,7 +168,7 @@ def _freedom(units, tasks):
     return min(units.count, tasks) - 1
 
 
-def tasks_for(target, scores, influence=None, units=None, level=LEVEL):
+def tasks_for(target, scores, moves=None, units=None, level=LEVEL):
     """Number of tasks whose half-width is `target` (unit of the scores); None where no number of them reaches it.
 
     Without `units` the closed interval is meant, with them the open one: its part V_units stays however many tasks
@@ -168,7 +178,7 @@ def tasks_for(target, scores, influence=None, units=None, level=LEVEL):
     if len(scores) < 2 or (units is not None and units.count < 2):
         return None
     spread = scores.var(ddof=1)
-    floor = 0.0 if units is None else max(unit_variance(scores, influence, units), 0.0)
+    floor = 0.0 if units is None else max(unit_variance(moves, units), 0.0)
 
     def half(n):
         freedom = n - 1 if units is None else _freedom(units, n)

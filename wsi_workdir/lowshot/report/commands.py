@@ -1,0 +1,27 @@
+"""The command that repeats a run, from what its result says about it."""
+
+import shlex
+
+from lowshot.protocol import DEFAULT
+
+FLAGS = (("latent", "sampled"), ("solver", "batched"), ("sampling", "published"), ("seed", 0))
+
+
+def command_of(config, protocol=None):
+    """Command line of one run. config: Result.config; protocol: path of the protocol file, where known."""
+    script = "distributed_meta_test_wt_aug.py" if config["aug_times"] else "distributed_meta_test.py"
+    parts = ["python", f"wsi_workdir/{script}"]
+    for name in ("task", "num_task", "num_shots", "mode", "model", "clf"):
+        parts += [f"--{name}", config[name]]
+    if config["novel_class"] is not None:
+        parts += ["--novel_class", config["novel_class"]]
+    if config["mode"] == "latent_aug":
+        parts += ["--num_aug_shots", config["num_aug_shots"], "--num_prototypes", config["num_prototypes"]]
+    if config["aug_times"]:
+        parts += ["--aug_times", config["aug_times"]]
+    for name, usual in FLAGS:
+        if config.get(name, usual) != usual:
+            parts += [f"--{name}", config[name]]
+    if protocol and protocol != DEFAULT:
+        parts += ["--protocol", protocol]
+    return shlex.join(map(str, parts))

@@ -1,0 +1,276 @@
+"""Tables that set runs against each other: paired comparisons, gain of augmentation, ablations, the paper, leakage."""
+
+import numpy as np
+
+from lowshot.comparison import ALPHA, holm
+from lowshot.published import match_published, summarise
+from lowshot.report.overview import CLOSED, percent, slug, with_half
+from lowshot.report.selection import SANITY, partners
+from lowshot.report.tables import Cell, Column, Table, figure, number_cell, text_cell
+from lowshot.statistics import t_interval
+
+PLAN = (("mode", "Latent augmentation against linear"), ("family", "Encoder against encoder"))
+
+
+def comparisons(evidence):
+    """Paired comparisons that a reader asks for: augmentation or not, encoder against encoder; Holm over the table."""
+    runs = evidence.runs
+    chosen = [(kind, i, j) for key, kind in PLAN for i, j in partners(runs, key)]
+    results = [_directed(evidence.pairs, i, j) for _, i, j in chosen]
+    adjusted = holm([p for _, _, _, _, p in results])
+    table = Table("comparisons", "Paired comparisons", (
+        "A minus B in points of macro F1, task by task on the same tasks. Closed ±: t over tasks. Open ±: for new "
+        "units of the same source; where it exceeds the difference, the data cannot tell. p: two-sided sign-flip "
+        "permutation over tasks (closed), then Holm over this table. Won: share of tasks where A is better."),
+        [Column("Compared", pick=True), Column("Task", pick=True), Column("Novel class", pick=True),
+         Column("Shots", ("",)), Column("A"), Column("B"), Column("Difference", ("A − B", "closed ±")),
+         Column("open ±", ("",)), Column("Won (%)", ("",)), Column("Tied (%)", ("",)), Column("p", ("",)),
+         Column("p (Holm)", ("",)), Column("Verdict", pick=True)])
+    for (kind, i, j), (closed, opened, won, tied, p), holm_p in zip(chosen, results, adjusted, strict=True):
+        a, b = runs[i], runs[j]
+        table.rows.append([
+            text_cell(kind), text_cell(a.evaluation), text_cell(a.novel_name), number_cell(a.shots, "{}"),
+            text_cell(a.method), text_cell(b.method), with_half(closed.mean, closed.half),
+            number_cell(None if opened.half is None else 100 * opened.half), number_cell(100 * won, "{:.1f}"),
+            number_cell(100 * tied, "{:.1f}"), _p_cell(p), _p_cell(holm_p),
+            text_cell(verdict(closed, opened, holm_p))])
+    return table
+
+
+def _directed(pairs, i, j):
+    """(closed, open, won, tied, p) of run i minus run j; each pair is stored in one order."""
+    found = pairs.get((i, j))
+    if found is not None:
+        return found.closed, found.open, found.won, found.tied, found.p
+    found = pairs[j, i]
+    return (_negated(found.closed), _negated(found.open), 1 - found.won - found.tied, found.tied, found.p)
+
+
+def _negated(interval):
+    return type(interval)(-interval.mean, interval.half, interval.n, interval.note)
+
+
+def verdict(closed, opened, p):
+    """What may be said: nothing, something about these images, or something about new data."""
+    if p >= ALPHA:
+        return "no difference shown"
+    better = "A better" if closed.mean > 0 else "B better"
+    if opened.half is not None and not opened.holds(0):
+        return better
+    return f"{better} on these images only"
+
+
+def _p_cell(p):
+    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", (float(p),))
+
+
+def verdict_lines(table):
+    """One sentence for each kind of comparison and pair of encoders: how often A was better, and on what grounds."""
+    counts = {}
+    for row in table.rows:
+        kind, a, b = row[0].text, row[4].text, row[5].text
+        who = "Latent augmentation" if kind == PLAN[0][1] else f"{a.split(' · ')[0]} against {b.split(' · ')[0]}"
+        words = row[-1].text.replace("A better", "better").replace("B better", "worse")
+        counts.setdefault(who, {}).setdefault(words, 0)
+        counts[who][words] += 1
+    return [f"{who}: " + ", ".join(f"{words} in {n}" for words, n in sorted(found.items()))
+            + f" of {sum(found.values())} paired comparisons." for who, found in counts.items()]
+
+
+def gains(grid, runs):
+    """Gain of latent augmentation for each class: [(classes, method, shots, [(mean, half) per class])].
+
+    Paired per task, averaged over novel classes; half-widths as for `selection.Place`.
+    """
+    members = {n for numbers in grid.cells.values() for n in numbers}
+    found = {}
+    for i, j in partners(runs, "mode"):
+        if i in members:
+            found.setdefault((tuple(runs[i].classes), runs[i].method, runs[i].shots), []).append(
+                t_interval(runs[i].f1 - runs[j].f1))
+    return [(*key, [(float(np.mean([m[c] for m, _ in each])),
+                     float(np.sqrt(np.sum([h[c] ** 2 for _, h in each])) / len(each)))
+                    for c in range(len(key[0]))]) for key, each in found.items()]
+
+
+def gain_tables(grid, runs):
+    tables = []
+    every = gains(grid, runs)
+    for place, classes in enumerate(dict.fromkeys(g[0] for g in every)):
+        table = Table(f"gain_{slug(grid.evaluation)}" + (f"_{place + 1}" if place else ""),
+                      f"{grid.evaluation}: gain of latent augmentation, class by class", (
+                          "F1 with latent augmentation minus F1 without, in points, paired on the same tasks"
+                          f"{', averaged over novel classes' if len(grid.novels) > 1 else ''}. {CLOSED}"),
+                      [Column("Method"), Column("Shots", ("",)), *(Column(c, ("gain", "closed ±")) for c in classes)])
+        for _, method, shots, values in (g for g in every if g[0] == classes):
+            table.rows.append([text_cell(method), number_cell(shots, "{}"), *(with_half(*v) for v in values)])
+        tables.append(table)
+    return tables
+
+
+ABLATED = (("num_prototypes", "prototypes K", "Number of prototypes"),
+           ("num_aug_shots", "augmented shots", "Number of augmented shots"),
+           ("aug_times", "views", "Number of augmented views"))
+
+
+def ablations(runs):
+    """Series of runs that differ in one number alone: [(key, title, list of runs in its order)], two or more each."""
+    series = {}
+    for run in runs:
+        for key, _, title in ABLATED:
+            if run.config["mode"] == "linear" and key != "aug_times":
+                continue
+            rest = tuple((k, str(v)) for k, v in sorted(run.config.items()) if k != key)
+            series.setdefault((key, title, run.hashes["tasks"], rest), []).append(run)
+    return [(key[0], key[1], sorted(found, key=lambda run: run.config[key[0]])) for key, found in series.items()
+            if len({run.config[key[0]] for run in found}) > 1]
+
+
+def linear_of(run, runs):
+    """The linear run without views on the same tasks, encoder and classifier, or None."""
+    return next((r for r in runs if r.hashes["tasks"] == run.hashes["tasks"] and r.config["mode"] == "linear"
+                 and r.config["clf"] == run.config["clf"] and r.config["model"] == run.config["model"]
+                 and not r.config["aug_times"]), None)
+
+
+def ablation_table(runs):
+    table = Table("ablations", "Ablations", f"Macro F1 in percent where one number alone is varied. {CLOSED}",
+                  [Column("Varied", pick=True), Column("Value", ("",)), Column("Task"), Column("Shots", ("",)),
+                   Column("Method"), Column("F1", ("F1", "closed ±", "open ±"))])
+    for key, title, found in ablations(runs):
+        for run in found:
+            table.rows.append([text_cell(title), number_cell(run.config[key], "{}"), text_cell(run.evaluation),
+                               number_cell(run.shots, "{}"), text_cell(run.method),
+                               with_half(run.closed.mean, run.closed.half, run.open.half)])
+    return table
+
+
+def published_matches(runs, sources):
+    matches = []
+    for run in runs:
+        figures = run.statistics["class_f1"]
+        rows = {side: len(names) for side in ("support", "query") if (names := sources.names(run.sets, side))}
+        rows.setdefault("support", (run.encoder or {}).get("rows"))
+        matches += match_published(run.config, [c["mean"] for c in figures], [c["ci95"] for c in figures], rows, run)
+    return matches
+
+
+def published_table(matches):
+    counts = summarise(matches)
+    table = Table("published", "Against the paper", (
+        f"{counts['matched']} of the {counts['published']} published tables were run here; {counts['agree']} lie "
+        "inside the joint 95 % interval of two independent sets of tasks (root of the sum of both squared half-widths, "
+        "each the mean of class half-widths, as published). A match is one of names: task, encoder family, novel "
+        "class, shots, mode, classifier. "
+        f"{counts['matched_on_sets_of_the_published_size']} of the matches are known to use sets of the published "
+        "size; where the sets differ, a difference says nothing about the method."),
+        [Column("Task", pick=True), Column("Novel class"), Column("Shots", ("",)), Column("Method", pick=True),
+         Column("Published", ("F1", "±")), Column("This run", ("F1", "±")), Column("Difference", ("points", "joint ±")),
+         Column("Inside", pick=True), Column("Sets of published size", pick=True)])
+    for m in matches:
+        table.rows.append([
+            text_cell(m.run.evaluation), text_cell(m.run.novel_name), number_cell(m.run.shots, "{}"),
+            text_cell(m.run.method), _points(m.table["mean_f1"], m.table["mean_ci95"]), _points(m.f1, m.ci95),
+            _points(m.difference, m.joint), text_cell("yes" if m.agrees else "no"),
+            text_cell({True: "yes", False: "no", None: "unknown"}[m.same_size])])
+    return table
+
+
+def _points(value, half):
+    text = figure(value) if half is None else f"{figure(value)} ± {half:.2f}"
+    return Cell(text, (value, half))
+
+
+def leakage_table(runs):
+    table = Table("leakage", "Leakage", (
+        "Queries whose own image, or another image of the same group, is among the supports of their task or among "
+        "the images that the encoder was pre-trained on, and macro F1 in percent without them (over tasks that keep "
+        "a query of every class). Equal images under other names are for tools/check_data.py to find."),
+        [Column("Kind", pick=True), Column("Task", pick=True), Column("Novel class"), Column("Shots", ("",)),
+         Column("Method", pick=True), Column("Queries affected (%)", ("",)), Column("Tasks affected (%)", ("",)),
+         Column("F1", ("",)), Column("F1 without them", ("",)), Column("Change", ("",))])
+    for run in runs:
+        for leak in run.leaks:
+            if leak.known and leak.queries:
+                change = None if leak.f1_without is None else 100 * (leak.f1_without - leak.f1)
+                table.rows.append([
+                    text_cell(leak.kind), text_cell(run.evaluation), text_cell(run.novel_name),
+                    number_cell(run.shots, "{}"), text_cell(run.method), number_cell(100 * leak.share, "{:.3g}"),
+                    number_cell(100 * leak.tasks / len(run.f1), "{:.3g}"), number_cell(100 * leak.f1),
+                    number_cell(None if leak.f1_without is None else 100 * leak.f1_without),
+                    number_cell(change, "{:+.2f}")])
+    return table
+
+
+def leakage_lines(runs):
+    """What was checked and found clean, and what could not be checked: one line each."""
+    clean, unknown = {}, {}
+    for run, leak in [(found, leak) for found in runs for leak in found.leaks]:
+        if not leak.known:
+            unknown.setdefault((leak.kind, leak.why), {})[run.evaluation] = True
+        elif clean.setdefault(leak.kind, {}).get(run.evaluation, True):
+            clean[leak.kind][run.evaluation] = leak.queries == 0
+    lines = [f"{kind}: checked, none in {', '.join(task for task, none in tasks.items() if none)}."
+             for kind, tasks in clean.items() if any(tasks.values())]
+    return lines + [f"{kind}: not checked for {', '.join(tasks)}; {why}." for (kind, why), tasks in unknown.items()]
+
+
+def sanity_table(runs):
+    """What colour alone, an untrained network and chance reach, beside the best of each column."""
+    from lowshot.report.overview import chance_f1  # one definition for both tables
+
+    columns = {}
+    for run in runs:
+        columns.setdefault((run.evaluation, run.novel_name, run.shots), []).append(run)
+    table = Table("sanity", "Sanity baselines", (
+        "Best macro F1 in percent, over classifiers, of encoders that know nothing of tissue, beside the best of all "
+        "others; – where there is no such run. Where colour alone comes near, the task asks for little more."),
+        [Column("Task"), Column("Novel class"), Column("Shots", ("",)), Column("Chance", ("",)),
+         *(Column(_say(name), ("F1", "closed ±")) for name in SANITY), Column("Best encoder", ("F1", "closed ±"))])
+    for (evaluation, novel, shots), found in columns.items():
+        counts = np.sum(found[0].statistics["confusion"], axis=1) // len(found[0].f1)
+        cells = []
+        for name in (*SANITY, None):
+            runs_of = [r for r in found if encoder_name(r) == name or (name is None and encoder_name(r) not in SANITY)]
+            best = max(runs_of, key=lambda r: r.closed.mean, default=None)
+            cells.append(Cell("–", (None, None)) if best is None else with_half(best.closed.mean, best.closed.half))
+        table.rows.append([text_cell(evaluation), text_cell(novel), number_cell(shots, "{}"),
+                           number_cell(100 * chance_f1(counts)), *cells])
+    return table
+
+
+def _say(name):
+    return {"mean_rgb": "Mean RGB", "color_histogram": "Colour histogram", "random": "Random weights"}[name]
+
+
+def encoder_name(run):
+    """Name of a sanity encoder behind a run, from its provenance or its model's name."""
+    known = (run.encoder or {}).get("encoder")
+    return known if known in SANITY else run.family
+
+
+def in_short(evidence, main, compared, matches):
+    """Sentences that say what came out, no more than the intervals allow. main: [(Grid, {shots: Standing})]."""
+    lines = []
+    for grid, stands in main:
+        shots = grid.shots[-1]
+        stand = stands[shots]
+        if stand.best is None:
+            continue
+        found = [evidence.runs[n] for n in grid.cells[stand.best, shots]]
+        mean = np.mean([run.closed.mean for run in found])
+        alike = ", ".join(m for m in grid.methods if m in stand.alike)
+        lines.append(f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(mean)} % macro F1"
+                     + (f"; not distinguishable from it: {alike}." if alike else "."))
+    lines += verdict_lines(compared)
+    if matches:
+        counts = summarise(matches)
+        lines.append(f"Against the paper: {counts['matched']} of {counts['published']} published tables run, "
+                     f"{counts['agree']} inside the joint interval; "
+                     f"{counts['matched_on_sets_of_the_published_size']} known to use sets of the published size.")
+    leaks = [(leak.share, leak, run) for run in evidence.runs for leak in run.leaks if leak.known]
+    if leaks:
+        share, leak, run = max(leaks, key=lambda item: item[0])
+        lines.append("Leakage: none of what could be checked." if not share else
+                     f"Leakage: at most {100 * share:.2g} % of queries are affected ({leak.kind}; {run.evaluation}).")
+    return lines

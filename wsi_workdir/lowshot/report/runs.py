@@ -1,0 +1,245 @@
+"""Runs as the report sees them: results read, checked against themselves, and boiled down to what pages need.
+
+Runs that were scored on the same tasks are read together, in one worker, so that predictions (the bulk of a result)
+never leave it: comparisons, open intervals and leakage are worked out there.
+"""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from lowshot.comparison import compare_many
+from lowshot.errors import UserError
+from lowshot.intervals import closed_interval, f1_influence, open_interval, tasks_for
+from lowshot.report.leakage import find_leaks
+from lowshot.results import find_results, read_result
+from lowshot.statistics import confusion, f1_of_confusion, group_scores, run_statistics
+
+USUAL = {"num_prototypes": 16, "num_aug_shots": 100, "aug_times": 0, "latent": "sampled", "solver": "batched",
+         "seed": 0}
+SHORT = {"Ridge": "Ridge", "logistic_regression": "LR", "nearest_centroid": "NC"}
+SAY = {"num_prototypes": "K={}", "num_aug_shots": "{} draws", "aug_times": "{} views", "latent": "{}",
+       "solver": "{}", "seed": "seed {}"}
+
+
+@dataclass
+class Run:
+    """One result, without its predictions. Figures are fractions."""
+    path: str
+    config: dict
+    classes: list
+    class_groups: dict
+    hashes: dict
+    sets: dict
+    tasks: dict
+    encoder: dict | None
+    meta: dict
+    statistics: dict
+    f1: np.ndarray          # (T, C)
+    closed: object          # Interval of the mean macro F1
+    open: object
+    group_open: dict        # name of a class group (or harmonic_mean) -> open Interval
+    unit: str               # what the open interval resamples
+    leaks: list
+    needed: dict = field(default_factory=dict)  # 'closed', 'open' -> tasks that reach the target, None: out of reach
+    remark: str = ""        # tells apart runs whose settings are the same but whose features are not
+
+    family = property(lambda self: self.config["model"].removesuffix(f"_wo_{self.config['novel_class']}"))
+    macro = property(lambda self: self.f1.mean(axis=1))
+    task = property(lambda self: self.config["task"])
+    shots = property(lambda self: self.config["num_shots"])
+    novel = property(lambda self: self.config["novel_class"])
+
+    @property
+    def evaluation(self):
+        """Task family and sampling rule: what one main table is about."""
+        sampling = self.config.get("sampling", "published")
+        return self.task if sampling == "published" else f"{self.task} ({sampling})"
+
+    @property
+    def method(self):
+        """Encoder, classifier and mode in words, with whatever is not as usual."""
+        latent = self.config["mode"] == "latent_aug"
+        name = f"{self.family.upper() if self.family in ('clp', 'fsp') else self.family} · " \
+               f"{SHORT.get(self.config['clf'], self.config['clf'])}{' + LA' if latent else ''}"
+        more = [form.format(self.config[key]) for key, form in SAY.items()
+                if key in self.config and self.config[key] != USUAL[key]]
+        more += [self.remark] if self.remark else []
+        return f"{name} ({', '.join(more)})" if more else name
+
+    @property
+    def label(self):
+        novel = "" if self.novel is None else f", novel {self.novel_name}"
+        return f"{self.evaluation}{novel}, {self.shots}-shot, {self.method}"
+
+    @property
+    def novel_name(self):
+        if self.novel is None:
+            return ""
+        return "+".join(self.classes[c] for c in self.class_groups.get("novel", ())) or f"class {self.novel}"
+
+
+@dataclass
+class Evidence:
+    """Everything the report is made from."""
+    runs: list
+    pairs: dict     # (a, b) -> Comparison of run a minus run b; one order of each pair
+    notices: list   # lines about what was left out, and why
+
+
+def read_evidence(paths, sources, *, target=None, jobs=1, cache=None):
+    """Evidence from result files and folders.
+
+    Broken, truncated, empty or foreign files are left out with a notice; UserError when nothing is left.
+    target: half-width in fractions for `Run.needed`. cache: dict kept between calls of a live view, or None.
+    """
+    cache = {} if cache is None else cache
+    groups, notices = _by_tasks(find_results(paths))
+    keys = [tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in group) for group in groups]
+    wanted = [(key, group) for key, group in zip(keys, groups, strict=True) if key not in cache]
+    done = Parallel(n_jobs=min(jobs, len(wanted)) or 1)(
+        delayed(read_group)(group, sources, target) for _, group in wanted)
+    for (key, _), outcome in zip(wanted, done, strict=True):
+        cache[key] = outcome
+    runs, pairs = [], {}
+    for key in keys:
+        found, compared, said = cache[key]
+        pairs |= {(a + len(runs), b + len(runs)): result for (a, b), result in compared.items()}
+        runs += found
+        notices += said
+    runs, pairs = _in_order(runs, pairs)
+    _tell_apart(runs)
+    if not runs:
+        left_out = f" ({notices[0]}{', …' if len(notices) > 1 else ''})" if notices else ""
+        raise UserError(f"{', '.join(map(str, paths))}: no readable result of a meta-test{left_out}; "
+                        "make one with wsi_workdir/distributed_meta_test.py")
+    return Evidence(runs, pairs, list(dict.fromkeys(notices)))
+
+
+def _in_order(runs, pairs):
+    """Runs by task, novel class, shots and method, and their pairs under the new numbers."""
+    order = sorted(range(len(runs)), key=lambda n: (runs[n].evaluation, str(runs[n].novel), runs[n].shots,
+                                                    runs[n].method, runs[n].path))
+    place = {old: new for new, old in enumerate(order)}
+    return [runs[n] for n in order], {(place[a], place[b]): result for (a, b), result in pairs.items()}
+
+
+def _tell_apart(runs):
+    """Give runs of equal settings on equal tasks but other features a remark that differs."""
+    alike = {}
+    for run in runs:
+        run.remark = ""
+        alike.setdefault((run.evaluation, run.novel, run.shots, run.method), []).append(run)
+    for same in alike.values():
+        for name in ("support_features", "dictionary", "tasks"):
+            if len(same) > 1 and len({run.hashes[name] for run in same}) == len(same):
+                for run in same:
+                    run.remark = f"{name.split('_')[-1]} {str(run.hashes[name])[:6]}"
+                break
+
+
+def _by_tasks(files):
+    """Files of the same task set together, in order, and notices about those that tell none."""
+    groups, notices = {}, []
+    for path in files:
+        try:
+            groups.setdefault(_tasks_hash(path), []).append(path)
+        except UserError as error:
+            notices.append(f"left out: {error}")
+    return list(groups.values()), notices
+
+
+def _tasks_hash(path):
+    """Hash of the tasks, from the one line that holds it, so that the rest is parsed by a worker."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            line = next((line for line in stream if line.startswith('"hashes": ')), None)
+        return json.loads(line.removeprefix('"hashes": ').rstrip().rstrip(","))["tasks"]
+    except (AttributeError, KeyError, TypeError, ValueError, OSError):
+        return read_result(path).hashes["tasks"]  # laid out otherwise, or broken: then this says how
+
+
+def read_group(paths, sources, target=None):
+    """(list of Run, {(i, j): Comparison}, notices) of results on one task set; i < j are places in that list."""
+    runs, moves, notices, units = [], [], [], None
+    for path in paths:
+        try:
+            result = check(read_result(path))
+        except UserError as error:
+            notices.append(f"left out: {error}")
+            continue
+        if runs and result.f1.shape != runs[0].f1.shape:
+            notices.append(f"left out: {path}: {result.f1.shape} tasks and classes under the hash of other tasks")
+            continue
+        twin = next((run for run in runs if (run.config, run.hashes) == (result.config, result.hashes)), None)
+        if twin is not None:
+            notices.append(f"left out: {path}: the same run as {twin.path}")
+            continue
+        units = units or sources.units(result)
+        run, moved = summarise(result, units, sources, target)
+        runs.append(run)
+        moves.append(moved)
+    places = [(i, j) for j in range(len(runs)) for i in range(j)]
+    macros = [run.macro for run in runs]
+    compared = compare_many([(macros[i], macros[j]) for i, j in places], units=units,
+                            moves=[moves[i] - moves[j] for i, j in places])
+    return runs, dict(zip(places, compared, strict=True)), notices + sources.notices
+
+
+def check(result):
+    """The result, if its parts agree with each other; UserError otherwise."""
+    classes, tasks = len(result.classes), len(result.f1)
+    shapes = {"predictions": (tasks, len(result.query_labels)), "queries": (tasks, len(result.query_labels))}
+    for name, shape in shapes.items():
+        if getattr(result, name).shape != shape:
+            raise UserError(f"{result.path}: damaged result ({name} {getattr(result, name).shape}, expected {shape}); "
+                            "remove it and run again")
+    if not tasks or result.supports.ndim != 2 or len(result.supports) != tasks or result.supports.shape[1] % classes:
+        raise UserError(f"{result.path}: damaged result (supports {result.supports.shape} for {tasks} tasks of "
+                        f"{classes} classes); remove it and run again")
+    for name in ("predictions", "query_labels"):
+        if not 0 <= getattr(result, name).min() <= getattr(result, name).max() < classes:
+            raise UserError(f"{result.path}: damaged result ({name} outside the {classes} classes); "
+                            "remove it and run again")
+    again = f1_of_confusion(confusion(result.query_labels, result.predictions, classes))
+    if not np.allclose(again, result.f1, atol=1e-6):
+        raise UserError(f"{result.path}: damaged result (its F1 is not that of its predictions); "
+                        "remove it and run again")
+    return result
+
+
+def summarise(result, units, sources, target=None):
+    """(Run, unit moves of its macro F1) of one checked result."""
+    ways = len(result.classes)
+    f1, statistics = run_statistics(result.predictions, result.query_labels, ways, result.class_groups,
+                                    result.supports, result.queries)
+    slopes = {name: np.full(f1.shape, 1 / ways) if name is None else _group_slopes(f1, result.class_groups, name)
+              for name in (None, *group_scores(f1, result.class_groups))}
+    scores = {None: f1.mean(axis=1), **group_scores(f1, result.class_groups)}
+    moves = {name: units.moves(scores[name], f1_influence(result.predictions, result.query_labels, slope))
+             for name, slope in slopes.items()}
+    opened = {name: open_interval(scores[name], moved, units) for name, moved in moves.items()}
+    needed = {} if target is None else {"closed": tasks_for(target, scores[None]),
+                                        "open": tasks_for(target, scores[None], moves[None], units)}
+    run = Run(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
+              result.tasks, result.encoder, result.meta, statistics, f1, closed_interval(scores[None]),
+              opened.pop(None), opened, units.name, find_leaks(result, units, sources), needed)
+    return run, moves[None]
+
+
+def _group_slopes(f1, groups, name):
+    """(T, C): derivative of a group's mean F1, or of the groups' harmonic mean, by the F1 of each class.
+
+    H = k / sum_g 1/m_g, so dH/dm_g = H^2 / (k m_g^2); 0 where a group's mean is 0.
+    """
+    slopes = np.zeros(f1.shape)
+    if name in groups:
+        slopes[:, groups[name]] = 1 / len(groups[name])
+        return slopes
+    scores = group_scores(f1, groups)
+    for classes, mean in ((groups[group], scores[group]) for group in groups):
+        part = np.divide(scores["harmonic_mean"] ** 2, len(groups) * mean ** 2, out=np.zeros(len(f1)), where=mean > 0)
+        slopes[:, classes] += part[:, None] / len(classes)
+    return slopes

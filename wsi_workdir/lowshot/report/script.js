@@ -1,0 +1,85 @@
+"use strict";
+// Sorting and filtering of tables, and the confusion matrix of a chosen run. Without it every table is still there.
+(function () {
+  const value = (row, column) => {
+    const cell = row.cells[column];
+    if (cell.dataset.v !== undefined) { return cell.dataset.v === "" ? null : Number(cell.dataset.v); }
+    return cell.textContent.trim();
+  };
+  const compare = (a, b) => typeof a === "number" && typeof b === "number" ? a - b
+    : String(a).localeCompare(String(b), undefined, {numeric: true});
+
+  document.querySelectorAll("table.sortable").forEach((table) => {
+    const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.append(...head.childNodes);
+      head.append(button);
+      button.addEventListener("click", () => {
+        const down = head.getAttribute("aria-sort") === "ascending" ||
+          (!head.hasAttribute("aria-sort") && head.classList.contains("number"));  // numbers: the highest first
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", down ? "descending" : "ascending");
+        const body = table.tBodies[0];
+        const rows = [...body.rows].map((row) => [value(row, column), row]);
+        rows.sort(([a], [b]) => a === null || b === null ? (a === null) - (b === null)  // unknown: always last
+          : (down ? -1 : 1) * compare(a, b));
+        body.append(...rows.map(([, row]) => row));
+      });
+    });
+  });
+
+  const filters = [...document.querySelectorAll("[data-table]")];
+  const apply = (id) => {
+    const own = filters.filter((filter) => filter.dataset.table === id && filter.value !== "");
+    const rows = [...document.getElementById(id).tBodies[0].rows];
+    let shown = 0;
+    rows.forEach((row) => {
+      const keep = own.every((filter) => filter.dataset.column === undefined
+        ? row.textContent.toLowerCase().includes(filter.value.toLowerCase())
+        : row.cells[filter.dataset.column].textContent.trim() === filter.value);
+      row.hidden = !keep;
+      shown += keep;
+    });
+    document.querySelector(`[data-count="${id}"]`).textContent =
+      shown === rows.length ? `${shown} rows` : `${shown} of ${rows.length} rows`;
+  };
+  filters.forEach((filter) => filter.addEventListener("input", () => apply(filter.dataset.table)));
+
+  const data = JSON.parse(document.getElementById("confusion-data").textContent);
+  const select = document.getElementById("confusion-run");
+  const body = document.getElementById("confusion-table").tBodies[0];
+  const cell = (tag, text, scope) => {
+    const made = document.createElement(tag);
+    made.textContent = text;
+    if (scope) { made.scope = scope; }
+    return made;
+  };
+  const show = () => {
+    const [classes, counts] = data.runs[Number(select.value)];
+    const names = data.classes[classes];
+    const head = document.createElement("tr");
+    head.append(cell("td", "true \\ predicted"), ...names.map((name) => cell("th", name, "col")));
+    body.replaceChildren(head, ...counts.map((row, i) => {
+      const line = document.createElement("tr");
+      const total = row.reduce((sum, n) => sum + n, 0);
+      line.append(cell("th", names[i], "row"), ...row.map((n) => {
+        const share = total ? 100 * n / total : 0;
+        const made = cell("td", share.toFixed(1));
+        made.style.backgroundColor = `rgba(0, 114, 178, ${(0.75 * share / 100).toFixed(3)})`;
+        return made;
+      }));
+      return line;
+    }));
+  };
+  if (data.runs.length) { select.addEventListener("input", show); show(); }
+
+  // Print what is folded away too, then fold it again.
+  let opened = [];
+  window.addEventListener("beforeprint", () => {
+    opened = [...document.querySelectorAll("details:not([open])")];
+    opened.forEach((details) => { details.open = true; });
+  });
+  window.addEventListener("afterprint", () => opened.forEach((details) => { details.open = false; }));
+})();

@@ -1,0 +1,136 @@
+"""Which runs stand side by side: methods as rows, columns of runs on the same tasks, averaged over novel classes."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowshot.comparison import ALPHA, compare_many, holm
+
+
+@dataclass(frozen=True)
+class Place:
+    """One cell of a main table: the runs of one method at one number of shots, one for each novel class.
+
+    Its score is the mean over those runs. `closed` treats their tasks as independent (root of the mean square over
+    the root of their number); `open` averages their half-widths, because they share images.
+    """
+    runs: tuple      # places in the list of runs
+    novels: tuple    # novel class of each
+    mean: float
+    closed: float | None
+    open: float | None
+
+
+def place_of(numbers, runs, group=None):
+    """Place of the runs `numbers`. group: name of a class group or 'harmonic_mean'; None: macro F1."""
+    chosen = [runs[number] for number in numbers]
+    if group is None:
+        means = [run.closed.mean for run in chosen]
+        closed, opened = [run.closed.half for run in chosen], [run.open.half for run in chosen]
+    else:
+        figures = [run.statistics["groups"][group] for run in chosen]
+        means, closed = [f["mean"] for f in figures], [f["ci95"] for f in figures]
+        opened = [run.group_open[group].half for run in chosen]
+    return Place(tuple(numbers), tuple(run.novel for run in chosen), float(np.mean(means)),
+                 None if None in closed else math.hypot(*closed) / len(closed),
+                 None if None in opened else float(np.mean(opened)))
+
+
+@dataclass
+class Grid:
+    """Main table of one evaluation: places by (method, shots)."""
+    evaluation: str
+    methods: list
+    shots: list
+    cells: dict      # (method, shots) -> tuple of run numbers
+    novels: tuple    # every novel class that occurs, or (None,)
+
+    def complete(self, cell):
+        return len(self.cells.get(cell, ())) == len(self.novels)
+
+
+def grids(runs):
+    """Grid of every evaluation, in the order of runs. Methods keep the order in which encoders and modes are read:
+    by encoder, classifier, mode."""
+    found = {}
+    for number, run in enumerate(runs):
+        found.setdefault(run.evaluation, {}).setdefault((run.method, run.shots), []).append(number)
+    out = []
+    for evaluation, cells in found.items():
+        order = {runs[numbers[0]].method: method_order(runs[numbers[0]]) for numbers in cells.values()}
+        novels = sorted({runs[n].novel for numbers in cells.values() for n in numbers}, key=str)
+        cells = {cell: tuple(sorted(numbers, key=lambda n: str(runs[n].novel))) for cell, numbers in cells.items()}
+        out.append(Grid(evaluation, sorted(order, key=order.get), sorted({shots for _, shots in cells}), cells,
+                        tuple(novels)))
+    return out
+
+
+CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
+
+
+def method_order(run):
+    config = run.config
+    clf = CLASSIFIERS.index(config["clf"]) if config["clf"] in CLASSIFIERS else len(CLASSIFIERS)
+    return (config["model"] in SANITY, "clp" in run.family, run.family, clf, config["mode"] != "linear",
+            config["num_prototypes"], config["num_aug_shots"], config["aug_times"], run.method)
+
+
+SANITY = ("mean_rgb", "color_histogram", "random")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the methods of one column compare with its best."""
+    best: str | None
+    p: dict        # method -> Holm-adjusted p of its paired comparison with the best; absent where tasks differ
+    alike = property(lambda self: {method for method, p in self.p.items() if p >= ALPHA})
+
+
+def standing(grid, shots, runs):
+    """Standing of one column of a Grid: methods with every novel class, paired task by task with the best of them."""
+    ready = [m for m in grid.methods if grid.complete((m, shots))]
+    if not ready:
+        return Standing(None, {})
+    scores = {m: pooled(grid.cells[m, shots], runs) for m in ready}
+    best = max(ready, key=lambda m: place_of(grid.cells[m, shots], runs).mean)
+    others = [m for m in ready if m != best and same_tasks(grid.cells[m, shots], grid.cells[best, shots], runs)]
+    compared = compare_many([(scores[m], scores[best]) for m in others])
+    return Standing(best, dict(zip(others, holm([c.p for c in compared]), strict=True)))
+
+
+def pooled(numbers, runs):
+    """Macro F1 of all tasks of several runs, one after another: (T_1 + T_2 + …,)."""
+    return np.concatenate([runs[n].macro for n in numbers])
+
+
+def same_tasks(a, b, runs):
+    return [runs[n].hashes["tasks"] for n in a] == [runs[n].hashes["tasks"] for n in b]
+
+
+def partners(runs, key):
+    """Pairs of runs on the same tasks that differ in `key` ('mode' or 'family') alone: [(i, j), …].
+
+    For 'mode': i with latent augmentation, j linear. For 'family': i is CLP, j is FSP, or in the order of names.
+    """
+    def rest(run):
+        config = {k: v for k, v in run.config.items() if k not in ("model", "mode")}
+        if key == "mode":  # linear runs carry usual values for what they do not use
+            config = {k: v for k, v in config.items() if k not in ("num_prototypes", "num_aug_shots", "latent")}
+        same = run.family if key == "mode" else run.config["mode"]
+        return run.hashes["tasks"], same, run.remark if key == "mode" else "", tuple(sorted(map(str, config.items())))
+
+    alike = {}
+    for number, run in enumerate(runs):
+        if key == "mode" or run.family not in SANITY:
+            alike.setdefault(rest(run), []).append(number)
+    pairs = []
+    for numbers in alike.values():
+        if key == "mode":
+            linear = [n for n in numbers if runs[n].config["mode"] == "linear"]
+            pairs += [(n, linear[0]) for n in numbers if linear and runs[n].config["mode"] != "linear"]
+        else:
+            ordered = sorted(numbers, key=lambda n: (runs[n].family != "clp", runs[n].family))
+            pairs += [(a, b) for place, a in enumerate(ordered) for b in ordered[place + 1:]
+                      if runs[a].family != runs[b].family]
+    return pairs

@@ -1,0 +1,80 @@
+"""How figures look: one palette that survives grey print and colour-blind eyes, text as text, no background."""
+
+import io
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+INK = "#1a1a1a"      # becomes the page's text colour where the figure is part of the page
+FAINT = "#8c8c8c"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7a5c00", "#56B4E9", "#E69F00")  # after Okabe and Ito
+MARKERS = {"Ridge": "o", "logistic_regression": "s", "nearest_centroid": "^"}
+
+_RC = {"svg.fonttype": "none", "svg.hashsalt": "lowshot", "font.family": "sans-serif", "font.size": 9,
+       "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
+       "axes.edgecolor": FAINT, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
+       "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.linewidth": 0.7,
+       "xtick.major.width": 0.7, "ytick.major.width": 0.7, "legend.frameon": False, "figure.constrained_layout.use":
+       True, "lines.linewidth": 1.4, "lines.markersize": 4.5, "axes.axisbelow": True}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, drawn: key (file name), title, caption, alt text, SVG text and PNG bytes."""
+    key: str
+    title: str
+    caption: str
+    alt: str
+    svg: str
+    png: bytes
+
+    @property
+    def inline(self):
+        """SVG for the page: ids of its own, the page's text colour and font, no prologue, no fixed size."""
+        svg = self.svg[self.svg.index("<svg"):]
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+        svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{self.key}-", svg)
+        svg = svg.replace(INK, "currentColor").replace("'DejaVu Sans'", "inherit")
+        head, body = svg.split(">", 1)
+        return re.sub(r'\s(width|height)="[^"]*"', "", head) + ' role="presentation">' + body
+
+
+@contextmanager
+def drawing(width=7.2, height=3.2, rows=1, columns=1, **options):
+    """Matplotlib figure and a flat list of axes, in the style above; closed afterwards."""
+    with matplotlib.rc_context(_RC):
+        figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, **options)
+        try:
+            yield figure, list(axes.flat)
+        finally:
+            plt.close(figure)
+
+
+def finish(figure, key, title, caption, alt):
+    """Figure from what was drawn: equal drawings make equal bytes."""
+    svg, png = io.StringIO(), io.BytesIO()
+    figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    figure.savefig(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
+    return Figure(key, title, caption, alt, svg.getvalue(), png.getvalue())
+
+
+def colours_of(families):
+    """dict from encoder family to colour: FSP and CLP always the same ones."""
+    fixed = {"fsp": COLOURS[0], "clp": COLOURS[1]}
+    rest = [c for c in COLOURS if c not in fixed.values()]
+    others = [f for f in sorted(families) if f not in fixed]
+    return {f: fixed[f] for f in families if f in fixed} | {f: rest[i % len(rest)] for i, f in enumerate(others)}
+
+
+def grid_lines(ax, axis="y"):
+    ax.grid(axis=axis, color=FAINT, alpha=0.25, linewidth=0.6)
+
+
+def legend_below(figure, handles, labels):
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=8)
