@@ -20,7 +20,8 @@ LISTS = {f"{stem}{form}.txt" for form in ("", "_labeled")
 def nonorm(tmp_path):
     """10 tiles of each class but 20 of TUM, with names as no list likes them."""
     folder = tmp_path / "NCT-CRC-HE-100K-NONORM"
-    make_images(folder, [f"{name}/{name}-Ü, {i:02} 7.tif" for name in CLASSES for i in range(10 + 10 * (name == "TUM"))])
+    make_images(folder, [f"{name}/{name}-Ü, {i:02} 7.tif" for name in CLASSES
+                         for i in range(20 if name == "TUM" else 10)])
     return folder
 
 

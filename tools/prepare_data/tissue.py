@@ -42,11 +42,10 @@ def _without_single_cells(mask):
 
 
 def otsu(values, bins=256):
-    """The threshold that splits `values` into two groups of least variance within; their value where all are equal."""
+    """The threshold that splits `values` into two groups of least variance within."""
     counts, edges = np.histogram(values, bins=bins)
     centres = (edges[:-1] + edges[1:]) / 2
     below, weighted = np.cumsum(counts), np.cumsum(counts * centres)
     above = below[-1] - below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (weighted / below - (weighted[-1] - weighted) / above) ** 2
-    return edges[1 + int(np.nanargmax(between[:-1]))]
+    gap = weighted / np.maximum(below, 1) - (weighted[-1] - weighted) / np.maximum(above, 1)
+    return edges[1 + int(np.argmax(below * above * gap ** 2))]
