@@ -22,7 +22,9 @@ def load_file(path):
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a checkpoint of plain tensors ({reason}); it was not loaded") from None
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        if isinstance(error, PermissionError):
+            raise
         raise UserError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]}); copy or make it "
                         "again") from None
 

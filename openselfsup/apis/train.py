@@ -1,5 +1,6 @@
 """From a checked config to a finished run: the one module that maps OpenSelfSup's vocabulary onto MMEngine's Runner."""
 
+import inspect
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import torch
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from torch.nn.parallel import DistributedDataParallel
 
 from lowshot.errors import UserError
 from lowshot.seeds import sequence
@@ -85,7 +87,9 @@ def _distribute(model, config):
     if distributed.world_size() == 1:
         return model
     ids = [torch.cuda.current_device()] if torch.cuda.is_available() else None
-    return MMDistributedDataParallel(model, device_ids=ids, broadcast_buffers=False)
+    known = inspect.signature(DistributedDataParallel).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # its name before 2.14
+    return MMDistributedDataParallel(model, device_ids=ids, **{buffers: False})
 
 
 def _optim_wrapper(model, config, scale_lr):
