@@ -8,5 +8,6 @@ Imported as `prepare_data` with `tools/` on the path.
 | `download` | one file of a public record: resume, checksum |
 | `archive` | unpack zip and tar where nothing leaves the target |
 | `splits` | seeded random, stratified and grouped splits |
+| `appearance`, `keypoints`, `originals` | LC25000's groups: which tiles are augmented copies of one original |
 | `publish` | all lists of a data set appear together or not at all |
 """
