@@ -4,6 +4,8 @@ An encoder is called with (n, 3, H, W) uint8 RGB on `.device` and returns (n, .d
 It has `.name` and `.weights_sha256` (None without weights), which go into the provenance of its features.
 """
 
+import contextlib
+
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -58,17 +60,22 @@ class ResNetEncoder:
 
     @torch.inference_mode()
     def __call__(self, images):
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with self._exact():
             return self.backbone(self.prepare(images)).mean(dim=(2, 3))
 
     @torch.inference_mode()
     def stages(self, images):
         """Maps of all stages, a list of (n, C, h, w) float32: first convolution, then stages 1 … 4."""
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with self._exact():
             return self.backbone.stages(self.prepare(images))
 
     def prepare(self, images):
         return self.normalize(images.to(self.device, torch.float32, memory_format=torch.channels_last))
+
+    def _exact(self):
+        if self.device.type == "cpu":
+            return contextlib.nullcontext()  # several threads may be here; cuDNN's flags are global
+        return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
 
 
 class MeanRGB:

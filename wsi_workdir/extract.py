@@ -25,11 +25,11 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
+sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 import numpy as np
 
-from lowshot.errors import UserError, run_command
+from lowshot.errors import Terminated, UserError, run_command
 from lowshot.legacy import views_of
 from lowshot.lists import check_labels, read_list
 from lowshot.protocol import load_protocol, novel_tag
@@ -66,7 +66,7 @@ def parse_args(argv):
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
-    add("--launcher", choices=distributed.LAUNCHERS, default="none", help="set by the dist and srun scripts")
+    add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="set by the dist and srun scripts")
     add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.protocol:
@@ -89,6 +89,10 @@ def main(argv=None):
     try:
         for (name, weights, _), jobs in groupby(plan(args), key=lambda item: item[0]):
             run_jobs([job for _, job in jobs], name, weights, args)
+    except (UserError, KeyboardInterrupt, Terminated) as error:
+        if distributed.rank() > 0:  # all processes end alike, the first one says why
+            return {UserError: 2, KeyboardInterrupt: 130, Terminated: 143}[type(error)]
+        raise
     finally:
         distributed.stop()
 

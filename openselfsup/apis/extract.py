@@ -8,7 +8,9 @@ many processes share the work, or where a run was interrupted: on one machine, d
 to the bit. Across devices and package versions they agree to rounding (about 1e-6).
 """
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +22,7 @@ import torch
 
 import openselfsup
 from lowshot import progress
-from lowshot.errors import UserError
+from lowshot.errors import Terminated, UserError
 from lowshot.features import (
     FeatureWriter,
     differences,
@@ -33,10 +35,13 @@ from lowshot.features import (
 from lowshot.files import file_sha256, write_npy
 from lowshot.lists import ImageList
 from openselfsup import distributed
-from openselfsup.apis.reading import Tiles, check_present, read_ahead, some
+from openselfsup.apis.reading import Tiles, check_present, compute_ahead, read_ahead, some
 from openselfsup.apis.recipe import Recipe
+from openselfsup.images import BrokenImage
+from openselfsup.stopping import StopRequest
 
-CPU_SLICE = 32  # images a call of the encoder on CPUs: larger ones take memory, smaller ones time
+CPU_SLICE = 16    # images a call of the encoder on CPUs: larger ones take memory, smaller ones time
+CPU_THREADS = 16  # calls at a time at most, for the same reason
 
 
 @dataclass(frozen=True)
@@ -180,12 +185,7 @@ def _same_labels(path, wanted):
 def _make(job, writer, encoder, settings):
     started, missing = time.monotonic(), _from_first(writer.missing)
     mine = missing[distributed.rank()::distributed.world_size()]
-    broken = [fault for part in distributed.gather_objects(_fill(job, writer, mine, encoder, settings))
-              for fault in part]
-    if broken:
-        raise UserError(f"{job.images.path}: {len(broken)} of {writer.rows} images do not decode: {some(broken)}; "
-                        "mend them or take them off the list, then run the same command again (finished batches are "
-                        "kept)")
+    _settle(distributed.gather_objects(_fill(job, writer, mine, encoder, settings)), job, writer)
     provenance = _from_first(writer.finish)
     if distributed.rank() == 0:
         count = sum(len(writer.rows_of(number)) for number in missing)
@@ -193,6 +193,27 @@ def _make(job, writer, encoder, settings):
         print(f"wrote {job.output}: {writer.rows} × {writer.dim}, {count} images in {seconds:.1f} s "
               f"({count / seconds:.1f} images/s)")
         _report_zeros(job, provenance)
+
+
+@dataclass
+class _Outcome:
+    """What became of one process's share; all processes hear of it, so that all end in the same way."""
+    broken: list            # a line of text for each image that does not decode
+    signal: int = 0         # that ended it early
+    error: str = ""         # UserError that ended it early
+
+
+def _settle(outcomes, job, writer):
+    broken = [line for outcome in outcomes for line in outcome.broken]
+    for outcome in outcomes:
+        if outcome.error:
+            raise UserError(outcome.error)
+        if outcome.signal:
+            raise KeyboardInterrupt if outcome.signal == signal.SIGINT else Terminated
+    if broken:
+        raise UserError(f"{job.images.path}: {len(broken)} of {writer.rows} images do not decode: {some(broken)}; "
+                        "mend them or take them off the list, then run the same command again (finished batches are "
+                        "kept)")
 
 
 def _report_zeros(job, provenance):
@@ -204,38 +225,68 @@ def _report_zeros(job, provenance):
 
 
 def _fill(job, writer, numbers, encoder, settings):
-    """Compute the blocks `numbers` and keep those whose images all decode; one line of text for each that does not."""
+    """Compute the blocks `numbers` and keep those whose images all decode. Returns an _Outcome."""
     size = writer.block if encoder.device.type == "cuda" else min(CPU_SLICE, writer.block)
     slices = [(number, rows[at:at + size]) for number in numbers for rows in [writer.rows_of(number)]
               for at in range(0, len(rows), size)]
-    shown = settings.quiet or distributed.rank() > 0
-    broken, block = [], []
-    with progress.bar(desc=job.title, total=sum(len(rows) for _, rows in slices), unit="images", quiet=shown) as bar:
-        read = read_ahead(job.tiles, [rows for _, rows in slices], settings.workers)
-        for (number, rows), (_, images) in zip(slices, read, strict=True):
-            faults = [str(image) for image in images if isinstance(image, Exception)]
-            broken += faults
-            block = [*block, None if faults else _encode(encoder, images, size)]
-            if rows[-1] == writer.rows_of(number)[-1]:
-                if all(part is not None for part in block):
-                    writer.write(number, unit_length(np.concatenate(block))[0])
-                block = []
-            bar.update(len(rows))
-    return broken
+    bar = progress.bar(desc=job.title, total=sum(len(rows) for _, rows in slices), unit="images",
+                       quiet=settings.quiet or distributed.rank() > 0)
+    outcome, block = _Outcome([]), []
+    try:
+        with contextlib.closing(_features(job.tiles, slices, size, encoder, settings)) as parts, bar, \
+                StopRequest() as stop:
+            for (number, rows), (part, faults) in zip(slices, parts, strict=True):
+                if stop.seen():
+                    outcome.signal = stop.seen()
+                    break
+                outcome.broken += faults
+                block.append(part)
+                if rows[-1] == writer.rows_of(number)[-1]:
+                    if all(part is not None for part in block):
+                        writer.write(number, unit_length(np.concatenate(block))[0])
+                    block = []
+                bar.update(len(rows))
+    except UserError as error:
+        outcome.error = str(error)
+    return outcome
+
+
+def _features(tiles, slices, size, encoder, settings):
+    """Yield (features (n, D) or None, lines about images that do not decode) for each slice, in order.
+
+    On CPUs every thread computes slices of its own with one core: for small batches much better than many cores on one.
+    """
+    threads = 1 if encoder.device.type == "cuda" else min(torch.get_num_threads(), CPU_THREADS)
+    cores = max(1, torch.get_num_threads() // threads)
+    read = read_ahead(tiles, [rows for _, rows in slices], settings.workers)
+    work = ((encoder, images, size) for _, images in read)
+    with contextlib.closing(read):
+        yield from compute_ahead(_encode, work, threads, lambda: torch.set_num_threads(cores))
 
 
 def _encode(encoder, images, size):
-    """(n, D) float32 of n <= size images, computed as a batch of `size`: the rest is black."""
+    """Features of n <= size images, computed as a batch of `size` whose rest is black."""
+    faults = [str(image) for image in images if isinstance(image, BrokenImage)]
+    if faults:
+        return None, faults
     shapes = {image.shape for image in images}
     if len(shapes) > 1:
         raise UserError(f"the images come out of the pipeline at different sizes, {sorted(shapes)[:3]}; add "
                         "dict(type='CenterCrop', size=…) to the config")
-    batch = torch.zeros((size, 3, *images[0].shape[:2]), dtype=torch.uint8)
-    for place, image in zip(batch, images, strict=False):
-        place.copy_(torch.from_numpy(image).permute(2, 0, 1))
-    return encoder(batch)[:len(images)].cpu().numpy()
+    batch = np.zeros((size, *images[0].shape), dtype=np.uint8)
+    np.stack(images, out=batch[:len(images)])
+    return encoder(torch.from_numpy(batch).permute(0, 3, 1, 2))[:len(images)].cpu().numpy(), []
 
 
 def _from_first(work):
-    """What `work()` gives on the first process, on all of them; the others wait for it."""
-    return distributed.gather_objects(work() if distributed.rank() == 0 else None)[0]
+    """What `work()` gives on the first process, on all of them; its UserError, too, is raised on all."""
+    value, error = None, None
+    if distributed.rank() == 0:
+        try:
+            value = work()
+        except UserError as caught:
+            error = str(caught)
+    value, error = distributed.gather_objects((value, error))[0]
+    if error:
+        raise UserError(error)
+    return value

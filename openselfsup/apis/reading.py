@@ -1,5 +1,6 @@
 """Tiles from disk, decoded and transformed on threads while the encoder computes."""
 
+import contextlib
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -77,8 +78,7 @@ def read_ahead(tiles, slices, workers):
     """
     cv2.setNumThreads(0)  # the threads here are enough
     waiting, slices = deque(), iter(slices)
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="tiles")
-    try:
+    with _pool(workers, "read") as pool:
         while True:
             while len(waiting) < 3 or sum(len(images) for _, images in waiting) < 4 * workers:
                 part = next(slices, None)
@@ -89,5 +89,24 @@ def read_ahead(tiles, slices, workers):
                 return
             part, images = waiting.popleft()
             yield part, [image.result() for image in images]
+
+
+def compute_ahead(function, arguments, threads, initializer=None):
+    """Yield function(*a) for each a of `arguments`, in order, on `threads` threads; two a thread are under way."""
+    waiting = deque()
+    with _pool(threads, "compute", initializer) as pool:
+        for a in arguments:
+            waiting.append(pool.submit(function, *a))
+            if len(waiting) > 2 * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+@contextlib.contextmanager
+def _pool(threads, name, initializer=None):
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=initializer)
+    try:
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
