@@ -4,22 +4,38 @@ import contextlib
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 from lowshot.errors import Terminated
 
+ROOT = Path(__file__).resolve().parents[2]
 
-def call(command):
+
+def script(path):
+    """A file of the project as the current folder sees it: as it is from the root."""
+    return os.path.relpath(ROOT / path)
+
+
+def free_port():
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def call(command, **environment):
     """Run `command` (list of str) and wait. A failure ends this process with the same exit code.
 
-    Shell scripts find this Python as $PYTHON. The child has a process group of its own: an interrupt or termination of
-    this process reaches the child and all its children exactly once, and is waited for, so that they save their state.
+    environment: variables for the child besides ours; shell scripts find this Python as $PYTHON. The child has a
+    process group of its own: an interrupt or termination of this process reaches the child and all its children exactly
+    once, and is waited for, so that they save their state.
     """
     command = [str(part) for part in command]
     print(f"$ {shlex.join(command)}", flush=True)
-    child = subprocess.Popen(command, process_group=0, env={**os.environ, "PYTHON": sys.executable})
+    child = subprocess.Popen(command, process_group=0, env={**os.environ, "PYTHON": sys.executable, **environment})
     try:
         code = child.wait()
     except BaseException as error:

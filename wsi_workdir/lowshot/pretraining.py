@@ -1,12 +1,13 @@
 """One encoder of a protocol: from its training config and images to backbone weights, by the published commands."""
 
+import os
 import shutil
 import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lowshot.children import call
+from lowshot.children import call, free_port, script
 from lowshot.errors import UserError
 from lowshot.files import file_sha256, json_sha256, read_json, write_json
 from lowshot.lists import read_list
@@ -74,14 +75,15 @@ class Pretraining:
         self._begin(inputs)
         options = [f"{key}={_literal(value)}" for key, value in self.spec.options.items()]
         started = (self.work_dir / "latest.pth").exists()
-        call(["bash", "tools/dist_train.sh", self.spec.config, self.processes, "--work_dir", self.work_dir,
+        call(["bash", script("tools/dist_train.sh"), self.spec.config, self.processes, "--work_dir", self.work_dir,
               "--seed", self.seed, *(["--continue_training"] if started else []),
-              *(["--cfg-options", *options] if options else [])])
+              *(["--cfg-options", *options] if options else [])],
+             PORT=os.environ.get("PORT") or str(free_port()))  # so that protocols can train side by side
         if not self.last_checkpoint.is_file():
             print(f"error: pre-training of {self.model} stopped before its last epoch; the same command goes on "
                   "from there", file=sys.stderr)
             raise SystemExit(143)
-        call([sys.executable, "tools/extract_backbone_weights.py", self.last_checkpoint, self.weights])
+        call([sys.executable, script("tools/extract_backbone_weights.py"), self.last_checkpoint, self.weights])
 
     def _begin(self, inputs):
         """Checkpoints of other inputs make way; those of the same, or of the published commands, are gone on with."""

@@ -13,7 +13,7 @@ from lowshot.engine import run_all
 from lowshot.errors import UserError
 from lowshot.printed import print_run
 from lowshot.results import read_result
-from lowshot.steps import dictionary_steps, extract_steps, pretrain_steps, task_steps, view_steps
+from lowshot.steps import dictionary_steps, extract_steps, pretrain_steps, report_steps, task_steps, view_steps
 from lowshot.summary import as_text, write
 
 
@@ -92,4 +92,5 @@ def _summary(plan):
 
 
 STAGES = dict(data=make_data, pretrain=_each(pretrain_steps), extract=_each(extract_steps), tasks=_each(task_steps),
-              views=_each(view_steps), dictionary=_each(dictionary_steps), meta_test=_meta_test, summary=_summary)
+              views=_each(view_steps), dictionary=_each(dictionary_steps), meta_test=_meta_test,
+              report=_each(report_steps), summary=_summary)

@@ -1,8 +1,9 @@
-"""The steps of a protocol that leave files: weights, features, tasks, dictionaries."""
+"""The steps of a protocol that leave files: weights, features, tasks, views, dictionaries, report."""
 
 import sys
+from pathlib import Path
 
-from lowshot.children import call
+from lowshot.children import call, script
 from lowshot.dictionary import bank_files
 from lowshot.errors import UserError
 from lowshot.features import features_sha256, labels_sha256, provenance_file
@@ -12,6 +13,7 @@ from lowshot.legacy import views_of
 from lowshot.listing import check_set
 from lowshot.pretraining import Pretraining, resolved_config
 from lowshot.records import Step
+from lowshot.results import find_results
 from lowshot.tasks import load_tasks
 
 
@@ -33,7 +35,7 @@ def extract_steps(plan):
 
 def _extract_step(plan, model):
     def run(again):  # without --overwrite finished features are kept, and an interrupted extraction goes on
-        call([sys.executable, "wsi_workdir/extract.py", "--protocol", plan.protocol.path, "--model", model,
+        call([sys.executable, script("wsi_workdir/extract.py"), "--protocol", plan.protocol.path, "--model", model,
               "--sets", *plan.features[model], *(["--overwrite"] if again else [])])
 
     def accept():
@@ -105,7 +107,7 @@ def _view_step(plan, model, name, count, task_files):
     views = [folder / f"{prefix}_{view}.npy" for view in range(count)]
 
     def run(again):
-        call([sys.executable, "wsi_workdir/extract.py", "--protocol", plan.protocol.path, "--model", model,
+        call([sys.executable, script("wsi_workdir/extract.py"), "--protocol", plan.protocol.path, "--model", model,
               "--sets", name, "--config", config, "--views", count, "--rows", *task_files,
               *(["--overwrite"] if again else [])])
 
@@ -131,8 +133,9 @@ def _dictionary_step(plan, model, tag, count):
     files = bank_files(f"{plan.protocol.workdir}/dict/{model}", plan.protocol.dictionary.prefix, count)
 
     def run(again):
-        call([sys.executable, "wsi_workdir/dict_construction.py", "--protocol", plan.protocol.path, "--model", model,
-              "--num_prototypes", count, *(["--novel_class", tag] if tag else []), *(["--overwrite"] if again else [])])
+        call([sys.executable, script("wsi_workdir/dict_construction.py"), "--protocol", plan.protocol.path, "--model",
+              model, "--num_prototypes", count, *(["--novel_class", tag] if tag else []),
+              *(["--overwrite"] if again else [])])
 
     def accept():
         own = files["PROTO"].exists() and files["COV"].exists() and not files["json"].exists()
@@ -152,3 +155,20 @@ def _dictionary_inputs(plan, model, tag, count):
             "labels": labels_sha256(set_labels(protocol, base.set)), "novel": tag, "num_prototypes": count,
             "num_shift_vectors": base.num_shift_vectors, "iterations": base.iterations,
             "kmeans_seed": base.kmeans_seed, "seed": protocol.seed}
+
+
+def report_steps(plan):
+    results = Path(plan.protocol.workdir, "results")
+    if not results.is_dir() or not find_results(results):
+        print(f"no results below {results} yet, so no report")
+        return
+    out = Path(plan.protocol.workdir, "report")
+
+    def run(again):
+        roots = dict.fromkeys(image_set.root for image_set in plan.protocol.sets.values())
+        call([sys.executable, script("wsi_workdir/report.py"), results, "--out", out, "--protocol", plan.protocol.path,
+              "--tiles", *roots, "--workers", plan.workers])
+
+    yield Step("report", "page", run, lambda: {str(path): file_sha256(path) for path in find_results(results)},
+               (out / "report.html",))
+    print(f"{out / 'report.html'}: open it in a browser")

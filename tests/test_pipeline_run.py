@@ -1,0 +1,169 @@
+"""A whole protocol on tiny drawn tiles, as a user runs it: from nothing to the table, again, changed, interrupted."""
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from lowshot.drawn import TISSUES
+from lowshot.files import file_sha256
+from lowshot.lists import read_list
+from lowshot.results import find_results, read_result
+
+TRAINING = """_base_ = {base!r}
+_crop = [dict(type='RandomResizedCrop', size=32), dict(type='ToTensor'),
+         dict(type='Normalize', mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2])]
+data = dict(imgs_per_gpu=32, workers_per_gpu=0,
+            train=dict(data_source=dict(list_file={list!r}, root={root!r}), pipeline=_crop[:{operations}]))
+total_epochs = 1
+"""
+EXTRACTION = """_base_ = {base!r}
+data = dict(extract=dict(pipeline=[
+    dict(type='Resize', size=32), dict(type='CenterCrop', size=32), dict(type='ToTensor'),
+    dict(type='Normalize', mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2])]))
+"""
+
+
+def write_protocol(folder, **changes):
+    """A protocol of seconds below `folder`: drawn tiles of 32 pixels, two trained encoders and a fixed one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tiles = folder / "tiles"
+    training = dict(list=str(tiles / "NCT/meta/train_labeled.txt"), root=str(tiles / "NCT/data"))
+    quick = ROOT / "configs/quickstart"
+    (folder / "fsp.py").write_text(TRAINING.format(base=str(quick / "fsp.py"), operations=3, **training))
+    (folder / "clp.py").write_text(TRAINING.format(base=str(quick / "clp.py"), operations=1, **training))
+    (folder / "extract.py").write_text(EXTRACTION.format(base=str(quick / "extract.py")))
+
+    def image_set(data, name, **more):
+        return dict(list=str(tiles / data / "meta" / f"{name}_labeled.txt"), root=str(tiles / data / "data"),
+                    classes=data, config=str(folder / "extract.py"), **more)
+
+    protocol = dict(
+        name="tiny", workdir=str(folder / "workdir"),
+        images=dict(made_by="drawn", folder=str(tiles), size=32, train=8, test=6, groups=4, siblings=2, slides=2,
+                    per_slide=6),
+        classes=dict(NCT=list(TISSUES["NCT"]),
+                     LC25000=list(TISSUES["LC25000"]),
+                     PAIP19=["outside", "whole", "viable"]),
+        sets=dict(NCT_train=image_set("NCT", "train"), NCT_test=image_set("NCT", "test"),
+                  LC=image_set("LC25000", "img_list"), PAIP_train=image_set("PAIP19", "paip_train", slide=0),
+                  PAIP_test=image_set("PAIP19", "paip_test", slide=0)),
+        models=dict(clp=dict(config=str(folder / "clp.py"), options={"optimizer.lr": 0.5}),
+                    fsp_wo_8=dict(config=str(folder / "fsp.py"), novel=[8], options={
+                        "data.train.data_source.list_file": str(folder / "workdir/meta/wo_8_NCT_train.txt")}),
+                    mean_rgb=dict(encoder="mean_rgb")),
+        dictionary=dict(set="NCT_train", prefix="NCT", num_prototypes=3, num_shift_vectors=20),
+        tasks=dict(
+            near=dict(support="NCT_train", query="NCT_test", shots=[1, 2], num_tasks=6, novel_classes=[8],
+                      num_aug_shots=5, repeat_support=True,
+                      methods=[["fsp_wo_{novel}", "linear", "Ridge"], ["fsp_wo_{novel}", "latent_aug", "Ridge"]]),
+            mixture=dict(support="LC", query="LC", shots=[1], num_tasks=6, groups=dict(colon=[0, 1], lung=[2, 3, 4]),
+                         num_aug_shots=5, methods=[["clp", "linear", "logistic_regression"],
+                                                   ["clp", "latent_aug", "logistic_regression"],
+                                                   ["mean_rgb", "linear", "nearest_centroid"]]),
+            out_homo=dict(support="PAIP_train", query="PAIP_test", shots=[3], num_tasks=6, same_slide=True,
+                          methods=[["clp", "linear", "Ridge"]])))
+    protocol.update(changes)
+    path = folder / "protocol.json"
+    path.write_text(json.dumps(protocol))
+    return path
+
+
+def contents(folder):
+    """Hash of every file that a run leaves, but the records of when and where."""
+    return {str(path.relative_to(folder)): file_sha256(path) for path in Path(folder).rglob("*")
+            if path.suffix in (".json", ".npy", ".npz", ".pth") and not path.name.endswith(".meta.json")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """(protocol file, workdir, output) after one run of everything."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    path = write_protocol(folder)
+    done = subprocess.run([sys.executable, "wsi_workdir/run_protocol.py", "--protocol", str(path), "--workers", "2",
+                           "--log", str(folder / "log.txt")], cwd=ROOT, text=True, capture_output=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return path, folder / "workdir", done.stdout
+
+
+def again(run, path, *options, code=0):
+    done = run("wsi_workdir/run_protocol.py", "--protocol", path, *options)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def test_one_command_goes_from_nothing_to_a_table_with_every_method(finished):
+    path, workdir, output = finished
+    results = {p.relative_to(workdir / "results").as_posix() for p in find_results(workdir / "results")}
+    assert results == {
+        "near/fsp_wo_8/1shot_linear_Ridge_wo_8.json", "near/fsp_wo_8/1shot_latent_aug_Ridge_wo_8.json",
+        "near/fsp_wo_8/2shot_linear_Ridge_wo_8.json", "near/fsp_wo_8/2shot_latent_aug_Ridge_wo_8.json",
+        "mixture/clp/1shot_linear_logistic_regression.json", "mixture/clp/1shot_latent_aug_logistic_regression.json",
+        "mixture/mean_rgb/1shot_linear_nearest_centroid.json", "out_homo/clp/3shot_linear_Ridge.json"}
+    last = read_result(workdir / "results/out_homo/clp/3shot_linear_Ridge.json").statistics["published_last_line"]
+    shown = f"{100 * last['mean']:.1f} ± {100 * last['mean_of_class_half_widths']:.1f}"
+    assert any(line.startswith("clp linear Ridge") and shown in line for line in output.splitlines())
+    assert "time of each stage" in output
+    assert f"{100 * last['mean']:.2f}" in (workdir / "results/summary.md").read_text()
+
+
+def test_the_log_holds_what_the_terminal_showed(finished):
+    path, _, output = finished
+    log = (path.parent / "log.txt").read_text()
+    assert output.strip() in log
+    assert "epoch" in log.lower()  # of the training command, a child of a child
+
+
+def test_novel_classes_are_absent_from_the_training_list_alone(finished):
+    path, workdir, _ = finished
+    whole = read_list(path.parent / "tiles/NCT/meta/train_labeled.txt", labeled=True)
+    without = read_list(workdir / "meta/wo_8_NCT_train.txt", labeled=True)
+    assert set(whole.labels) - set(without.labels) == {8}
+    assert without.names == tuple(name for name, label in zip(whole.names, whole.labels, strict=True) if label != 8)
+
+
+def test_a_second_run_does_nothing_and_changes_nothing(finished, run):
+    path, workdir, _ = finished
+    before = contents(workdir)
+    done = again(run, path)
+    assert "begins" not in done.stdout and "$ " not in done.stdout
+    assert contents(workdir) == before
+
+
+def test_dates_alone_do_not_make_anything_run_again(finished, run):
+    path, workdir, _ = finished
+    for file in (workdir / "pretrained_weights/clp.pth", path.parent / "tiles/NCT/meta/train_labeled.txt",
+                 next((path.parent / "tiles/NCT/data/train/TUM").iterdir())):
+        file.touch()
+    assert "begins" not in again(run, path).stdout
+
+
+def test_a_damaged_feature_file_is_made_again_and_is_the_same(finished, run):
+    path, workdir, _ = finished
+    file = workdir / "extracted_feats/clp/LC.npy"
+    before = file_sha256(file)
+    with open(file, "r+b") as stream:
+        stream.seek(-4, 2)
+        stream.write(np.float32(0.5).tobytes())
+    done = again(run, path)
+    assert "extract clp: begins" in done.stdout and "pretrain" not in done.stdout.replace("== pretrain", "").split(
+        "time of each stage")[0]
+    assert file_sha256(file) == before
+
+
+def test_one_stage_alone_says_which_command_makes_what_it_lacks(tmp_path, run):
+    path = write_protocol(tmp_path / "new")
+    done = again(run, path, "--stages", "meta_test", code=2)
+    assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert "run_protocol.py" in done.stderr or "generate_task.py" in done.stderr or "extract.py" in done.stderr
+
+
+def test_dry_run_names_every_step_and_touches_nothing(tmp_path, run):
+    path = write_protocol(tmp_path / "new")
+    done = again(run, path, "--dry_run")
+    for step in ("pretrain clp: to do", "extract clp: to do", "tasks near/9-way-1-shot_wo_8: to do"):
+        assert step in done.stdout
+    assert sorted(p.name for p in path.parent.iterdir()) == ["clp.py", "extract.py", "fsp.py", "protocol.json"]
