@@ -15,12 +15,14 @@ from sklearn.cluster import KMeans
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from lowshot.byte_cache import ByteCache
 from lowshot.errors import UserError
 from lowshot.files import arrays_sha256, json_sha256, read_json, write_json, write_npy
 from lowshot.seeds import generator
 
 SCHEMA = 1
 JITTER = 1e-10            # of the mean variance, added to the diagonal so that a Cholesky factor exists
+SHIFT_CACHE_BYTES = 2**28  # of drawn shifts held in memory
 SHIFT_FILE_LIMIT = 2**29  # bytes; a larger shift bank is rebuilt instead of stored
 
 
@@ -43,6 +45,7 @@ class Dictionary:
     identity: str
     how: dict = field(default_factory=dict)
     bank: np.ndarray | None = None
+    _drawn: ByteCache = field(default_factory=lambda: ByteCache(SHIFT_CACHE_BYTES), repr=False)
 
     def __len__(self):
         return len(self.prototypes)
@@ -51,6 +54,9 @@ class Dictionary:
         """(S, D) float64 draws from N(0, covariance k): L·ε with L·Lᵀ = covariance + jitter·I."""
         if self.bank is not None:
             return np.asarray(self.bank[k])
+        return self._drawn.get(k, lambda: self._draw(int(k)))
+
+    def _draw(self, k):
         noise = generator(self.seed, "shift_bank", k).standard_normal((self.num_shift_vectors, self.dim))
         return noise @ cholesky_factor(self.covariances[k]).T
 

@@ -1,12 +1,24 @@
-"""Classifiers of meta-testing, many tasks at once: `predict`."""
+"""Classifiers of meta-testing, many tasks at once: `predict`.
+
+    centroid, ridge, logistic   one classifier each; linear, and with latent augmentation
+    augmented, shift_space      the augmented features of one task, without ever writing them all down
+    descent                     the minimiser of logistic regression
+    reference                   the published scikit-learn estimators, one task at a time
+"""
 
 import numpy as np
 
 from lowshot.errors import UserError
-from lowshot.solvers import reference
+from lowshot.solvers import centroid, logistic, reference, ridge
+from lowshot.solvers.device import choose_device
 
-CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
+CLASSIFIERS = {
+    "Ridge": ridge,
+    "logistic_regression": logistic,
+    "nearest_centroid": centroid,
+}
 SOLVERS = ("batched", "sklearn")
+BLOCK_BYTES = 2**26  # float64 supports and queries worked on at once
 
 
 def predict(clf, support, labels, query, *, solver="batched", device="cpu", augmentation=None, setting="",
@@ -14,19 +26,58 @@ def predict(clf, support, labels, query, *, solver="batched", device="cpu", augm
     """Predicted labels (T, q) int64 of T tasks.
 
     clf: 'Ridge', 'logistic_regression' or 'nearest_centroid', scikit-learn's with the published settings.
-    support: (T, n, D) float32; labels: (n,) or (T, n) ints, any values; query: (T, q, D) float32.
+    support: (T, n, D) float32; labels: (n,) or (T, n) ints, any values, at least two; query: (T, q, D) float32.
     solver: 'batched' or 'sklearn' (the published estimators, one task at a time).
+    device: 'cpu', 'cuda' or 'auto'; the large products of sampled latent augmentation run there, the rest is small.
     augmentation: LatentAugmentation or None; its draws are keyed by `setting` and `task_numbers` (T,), by default
-    0 … T−1. The predictions of a task do not depend on which tasks it shares the call with.
+    0 … T−1.
+
+    The predictions of a task do not depend, to the last bit, on the tasks that share its call.
+    UserError: unknown names, shapes that disagree, fewer than two classes, numbers that are not finite.
     """
     support, query = np.asarray(support), np.asarray(query)
-    labels = np.broadcast_to(np.asarray(labels, dtype=np.int64), support.shape[:2])
     numbers = np.arange(len(support)) if task_numbers is None else np.asarray(task_numbers)
-    _check(clf, solver, augmentation)
-    return reference.predict(clf, support, labels, query, augmentation, setting, numbers)
+    _check_names(clf, solver, augmentation)
+    labels = _check_arrays(support, np.asarray(labels), query, numbers)
+    if len(support) == 0:
+        return np.empty(query.shape[:2], dtype=np.int64)
+    if solver == "sklearn":
+        return reference.predict(clf, support, labels, query, augmentation, setting, numbers)
+    fit = _method(CLASSIFIERS[clf], augmentation, setting, choose_device(device))
+    predicted = np.empty(query.shape[:2], dtype=np.int64)
+    step = max(1, BLOCK_BYTES // (8 * support.shape[2] * (support.shape[1] + query.shape[1])))
+    for classes, members in _alike(labels):
+        for start in range(0, len(members), step):
+            rows = members[start:start + step]
+            coded = np.searchsorted(classes, labels[rows])  # (t, n) in [0, ways)
+            predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
+    return predicted
 
 
-def _check(clf, solver, augmentation):
+def _method(classifier, augmentation, setting, device):
+    """Function of a block of tasks, (support, labels in [0, ways), ways, query, numbers) → classes (t, q)."""
+    if augmentation is None or augmentation.num_aug_shots == 1:
+        return lambda support, labels, ways, query, numbers: classifier.linear(support, labels, ways, query)
+    if augmentation.kind == "expected":
+        return lambda support, labels, ways, query, numbers: classifier.expected(support, labels, ways, query,
+                                                                                 augmentation)
+
+    def sampled(support, labels, ways, query, numbers):
+        draws = (augmentation.draws(setting, number, support.shape[1]) for number in numbers)
+        return np.array([classifier.sampled(z, y, ways, q, drawn, augmentation, device)
+                         for z, y, q, drawn in zip(support, labels, query, draws, strict=True)])
+    return sampled
+
+
+def _alike(labels):
+    """(classes, task numbers) of tasks with the same classes; labels (T, n)."""
+    found = {}
+    for task, row in enumerate(labels):
+        found.setdefault(tuple(np.unique(row)), []).append(task)
+    return [(np.array(classes), np.array(members)) for classes, members in found.items()]
+
+
+def _check_names(clf, solver, augmentation):
     if clf not in CLASSIFIERS:
         raise UserError(f"classifier {clf!r}: known are {', '.join(CLASSIFIERS)}")
     if solver not in SOLVERS:
@@ -38,3 +89,18 @@ def _check(clf, solver, augmentation):
         if solver == "sklearn":
             raise UserError("expected latent augmentation has no scikit-learn form; "
                             "use --solver batched or --latent sampled")
+
+
+def _check_arrays(support, labels, query, numbers):
+    """Labels (T, n) int64."""
+    if support.ndim != 3 or query.ndim != 3 or len(support) != len(query) or support.shape[2] != query.shape[2]:
+        raise UserError(f"support {support.shape} and query {query.shape}: expected (tasks, rows, width), "
+                        "with the same tasks and width")
+    if labels.shape not in (support.shape[:2], support.shape[1:2]) or numbers.shape != support.shape[:1]:
+        raise UserError(f"labels {labels.shape} or task numbers {numbers.shape} do not fit support {support.shape}")
+    labels = np.broadcast_to(labels.astype(np.int64), support.shape[:2])
+    if support.size and (labels == labels[:, :1]).all(axis=1).any():
+        raise UserError("a task has supports of one class only; a classifier needs at least two")
+    if not (np.isfinite(support).all() and np.isfinite(query).all()):
+        raise UserError("features hold numbers that are not finite; extract them again")
+    return labels

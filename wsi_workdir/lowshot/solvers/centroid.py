@@ -1,0 +1,51 @@
+"""NearestCentroid of scikit-learn, Euclidean: the class whose mean support is nearest; a tie goes to the first class.
+
+|q − c|² = |q|² − 2 q·c + |c|²; |q|² is the same for every class. Features are first centred on the task's mean, so that
+a common offset costs no digits.
+"""
+
+import numpy as np
+
+from lowshot.solvers.augmented import AugmentedRows
+from lowshot.solvers.shift_space import shift_space
+
+
+def linear(support, labels, ways, query):
+    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
+    member = one_hot(labels, ways)                                                    # (T, ways, n)
+    centroids = member @ support.astype(np.float64) / member.sum(axis=2, keepdims=True)  # (T, ways, D)
+    return nearest(centroids, query)
+
+
+def expected(support, labels, ways, query, augmentation):
+    """As `linear`, each support z in cluster k replaced by the mean of its A features, z + (A−1)/A · m_k, with m_k the
+    mean of the cluster's shift bank."""
+    space, shots = shift_space(augmentation.dictionary), augmentation.num_aug_shots
+    clusters = augmentation.nearest(support)
+    means = np.array([space.bank_moments(k, np.float32)[0] for k in np.unique(clusters)])  # (used, D)
+    shifts = means[np.searchsorted(np.unique(clusters), clusters)]
+    return linear(support + (shots - 1) / shots * shifts, labels, ways, query)
+
+
+def sampled(support, labels, ways, query, draws, augmentation, device):
+    """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1)."""
+    space = shift_space(augmentation.dictionary)
+    rows = AugmentedRows.of_task(support, augmentation.nearest(support), draws, space, device)
+    member = np.repeat(one_hot(labels, ways)[:, :, None], rows.shots, axis=2)          # (ways, n, A)
+    sums = rows.backward(member.astype(np.float32))[:, :-1].astype(np.float64)
+    centroids = sums / member.sum(axis=(1, 2))[:, None]
+    centroids = centroids @ rows.basis.T + rows.centre
+    return nearest(centroids[None], query[None])[0]
+
+
+def nearest(centroids, query):
+    """(T, q) int64: number of the nearest of centroids (T, ways, D) float64 to each query (T, q, D)."""
+    centre = centroids.mean(axis=1, keepdims=True)
+    centroids = centroids - centre
+    products = (query - centre) @ np.swapaxes(centroids, 1, 2)                         # (T, q, ways)
+    return np.argmin((centroids**2).sum(axis=2)[:, None] - 2 * products, axis=2)
+
+
+def one_hot(labels, ways):
+    """(…, ways, n) float64 of labels (…, n)."""
+    return (labels[..., None, :] == np.arange(ways)[:, None]).astype(np.float64)

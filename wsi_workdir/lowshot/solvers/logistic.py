@@ -1,0 +1,165 @@
+"""LogisticRegression of scikit-learn (C = 1, L2, free intercept), solved to its optimum.
+
+Minimised: Σ over rows of cross-entropy(softmax(W·x + b), y) + ½|W|². With two classes scikit-learn fits one vector v
+with ½|v|²; as W = (−v/2, v/2) that is ½·2·|W|², so the penalty is 2 there and 1 otherwise. The optimum has Σ_c W_c = 0.
+The stopping rule is in `descent.minimise`.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from lowshot.solvers.augmented import AugmentedRows
+from lowshot.solvers.centroid import one_hot
+from lowshot.solvers.descent import minimise
+from lowshot.solvers.shift_space import shift_space
+
+LINEAR_TOLERANCE = 1e-8   # of the summed loss, in nats
+SAMPLED_TOLERANCE = 1e-2  # the loss is a sum over thousands of rows here
+COARSE_TOLERANCE = 1e-1
+JITTER = 1e-12            # of the mean squared length of a row: repeated supports make the kernel singular
+
+
+def linear(support, labels, ways, query):
+    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D). In float64.
+
+    The solution lies in the span of the n supports. Where n ≤ D the problem is solved in n coordinates: with
+    K = XXᵀ = LLᵀ (a jitter on the diagonal), rows L and W = V·L⁻¹·X keep all logits and |W| = |V|.
+    """
+    rows = support.astype(np.float64)
+    centre = rows.mean(axis=1, keepdims=True)                       # (T, 1, D); the intercept takes it up
+    rows -= centre
+    small = rows.shape[1] <= rows.shape[2]
+    if small:
+        kernel = rows @ np.swapaxes(rows, 1, 2)                     # (T, n, n)
+        size = np.trace(kernel, axis1=1, axis2=2) / rows.shape[1]
+        jitter = np.where(size > 0, JITTER * size, 1)
+        coordinates = np.linalg.cholesky(kernel + jitter[:, None, None] * np.eye(rows.shape[1]))
+    else:
+        coordinates = rows
+    problem = _Linear(coordinates, one_hot(labels, ways), _penalty(ways))
+    start = np.zeros((len(rows), ways, coordinates.shape[2] + 1))
+    solved = minimise(problem, start, LINEAR_TOLERANCE)
+    weights, bias = solved[:, :, :-1], solved[:, :, -1:]
+    if small:
+        dual = np.linalg.solve(np.swapaxes(coordinates, 1, 2), np.swapaxes(weights, 1, 2))  # (T, n, ways)
+        weights = np.swapaxes(dual, 1, 2) @ rows
+    return np.argmax((query - centre) @ np.swapaxes(weights, 1, 2) + np.swapaxes(bias, 1, 2), axis=2)
+
+
+def sampled(support, labels, ways, query, draws, augmentation, device):
+    """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
+
+    First in the leading columns of the shift space, where a pass costs little, then from there in all columns.
+    Preconditioner: Hessian with each support's softmax weights replaced by their mean over its A rows and its shifts'
+    moments by their expectation, in the leading columns with all couplings between classes; its diagonal elsewhere.
+    """
+    space = shift_space(augmentation.dictionary)
+    clusters = augmentation.nearest(support)
+    rows = AugmentedRows.of_task(support, clusters, draws, space, device)
+    lead = space.lead_width(rows.shots * len(support), ways)
+    targets = np.repeat(one_hot(labels, ways).astype(np.float32), rows.shots, axis=1)[None]  # (1, ways, n·A)
+    coarse = _Sampled(rows.leading(lead), targets, _penalty(ways), clusters, space, lead, renew=(0, 1, 2, 3, 4, 5))
+    weights = minimise(coarse, np.zeros((1, ways, lead + 1)), COARSE_TOLERANCE)
+    tail = np.zeros((1, ways, support.shape[1] - lead))
+    weights = np.concatenate([weights[..., :-1], tail, weights[..., -1:]], axis=2)
+    fine = _Sampled(rows, targets, _penalty(ways), clusters, space, lead, renew=(0,))
+    return rows.predict(minimise(fine, weights, SAMPLED_TOLERANCE)[0], query)
+
+
+def _penalty(ways):
+    return 2.0 if ways == 2 else 1.0
+
+
+class _Linear:
+    """Logistic regression on rows (T, n, w) float64; see `descent.minimise`."""
+    renew = (0,)
+
+    def __init__(self, rows, targets, penalty):
+        self.rows = np.concatenate([rows, np.ones((*rows.shape[:2], 1))], axis=2)  # (T, n, w+1)
+        self.targets, self.penalty = targets, penalty
+
+    def forward(self, weights):
+        return weights @ np.swapaxes(self.rows, 1, 2)
+
+    def backward(self, values):
+        return values @ self.rows
+
+    def precondition(self, shares):
+        """Inverse of XᵀX/k + penalty: the Hessian where all classes are equally likely, which is where it starts."""
+        ridge = np.full(self.rows.shape[2], self.penalty)
+        ridge[-1] = 1e-6 * self.rows.shape[1]
+        moments = np.swapaxes(self.rows, 1, 2) @ self.rows / shares.shape[1]
+        inverse = np.linalg.inv(moments + np.diag(ridge))
+        return lambda vectors: vectors @ inverse
+
+
+class _Sampled:
+    """Logistic regression of one task (T = 1) on AugmentedRows of some width ≥ lead; see `descent.minimise`."""
+
+    def __init__(self, rows, targets, penalty, clusters, space, lead, renew):
+        self.rows, self.targets, self.penalty, self.renew = rows, targets, penalty, renew
+        self.clusters, self.space, self.lead = clusters, space, lead
+
+    def forward(self, weights):
+        logits = self.rows.forward(weights[0].astype(np.float32))
+        return logits.reshape(1, len(logits), -1)
+
+    def backward(self, values):
+        return self.rows.backward(values[0].reshape(values.shape[1], -1, self.rows.shots))[None]
+
+    def precondition(self, shares):
+        ways, lead = shares.shape[1], self.lead
+        shares = shares[0].reshape(ways, -1, self.rows.shots)        # (k, n, A)
+        factor = cho_factor(self._lead_hessian(shares), check_finite=False)
+        tail = self._tail_inverse(shares)
+
+        def apply(gradient):
+            ends = np.concatenate([gradient[0, :, :lead], gradient[0, :, -1:]], axis=1)
+            ends = cho_solve(factor, ends.ravel(), check_finite=False).reshape(ways, lead + 1)
+            return np.concatenate([ends[:, :lead], tail(gradient[0, :, lead:-1]), ends[:, lead:]], axis=1)[None]
+        return apply
+
+    def _lead_hessian(self, shares):
+        """(k(lead+1), k(lead+1)): blocks Σ_i w_i (A z zᵀ + (A−1) Σ_cluster(i)), w_i the mean of p_a (δ_ab − p_b)."""
+        ways, shots, lead = len(shares), self.rows.shots, self.lead
+        first, second = np.triu_indices(ways)
+        means = -np.einsum("ani,bni->abn", shares, shares)[first, second].astype(np.float64) / shots   # (pairs, n)
+        means[first == second] += shares.mean(axis=2)
+        moments = np.empty((len(first), lead + 1, lead + 1))
+        rows = self._lead_rows
+        moments[:] = shots * (rows.T * means[:, None]) @ rows
+        moments[:, :lead, :lead] += self.space.lead_moments(self._by_cluster(means), lead)
+        hessian = np.empty((ways, lead + 1, ways, lead + 1))
+        hessian[first, :, second], hessian[second, :, first] = moments, moments
+        classes = np.arange(ways)
+        hessian[classes, :lead, classes, :lead] += self.penalty * np.eye(lead)
+        hessian[:, lead, :, lead] += shares[0].size / ways**2        # equal biases change nothing: keeps them in place
+        return hessian.reshape(ways * (lead + 1), -1)
+
+    def _tail_inverse(self, shares):
+        """Function (k, width − lead) → the same: the inverse, class by class, of
+        penalty + variances of the shifts + A Σ_i w_i z zᵀ, by Woodbury's identity on the n supports."""
+        supports = self.rows.supports[:, self.lead:].astype(np.float64)  # (n, t)
+        if not supports.shape[1]:
+            return lambda vectors: vectors
+        means = (shares * (1 - shares)).mean(axis=2, dtype=np.float64)   # (k, n)
+        diagonal = self.penalty + self.space.variances(self._by_cluster(means))[:, self.lead:]  # (k, t)
+        heavy = np.sqrt(self.rows.shots * means)[:, :, None] * supports  # (k, n, t)
+        spread = heavy / diagonal[:, None]
+        inner = np.linalg.inv(np.eye(len(supports)) + spread @ np.swapaxes(heavy, 1, 2))  # (k, n, n)
+
+        def apply(vectors):
+            inside = inner @ (spread @ vectors[:, :, None])              # (k, n, 1)
+            return vectors / diagonal - (np.swapaxes(spread, 1, 2) @ inside)[:, :, 0]
+        return apply
+
+    def _by_cluster(self, means):
+        """(…, K): (A−1) · Σ of means (…, n) over the supports of each cluster."""
+        return (self.rows.shots - 1) * means @ (self.clusters[:, None] == np.arange(len(self.space)))
+
+    @cached_property
+    def _lead_rows(self):
+        supports = self.rows.supports[:, :self.lead].astype(np.float64)
+        return np.concatenate([supports, np.ones((len(supports), 1))], axis=1)

@@ -1,0 +1,152 @@
+"""RidgeClassifier of scikit-learn: least squares on ±1 targets, penalty |w|², free intercept, largest score wins.
+
+With X and Y centred on their means over the rows, W minimises |XW − Y|² + |W|²:
+    primal (D × D)  (XᵀX + I) W = XᵀY           where there are more rows than columns,
+    dual   (n × n)  W = Xᵀα, (XXᵀ + I) α = Y    where there are fewer.
+scores = (q − x̄)·W + ȳ. With two classes scikit-learn fits one column; the two columns here are its negative and itself.
+"""
+
+import numpy as np
+from scipy.linalg import blas, lapack
+
+from lowshot.solvers.augmented import AugmentedRows
+from lowshot.solvers.centroid import one_hot
+from lowshot.solvers.shift_space import shift_space
+
+FLOAT32_LIMIT = 1e5  # total variance, summed over rows, up to which float32 factors keep the needed digits
+RESIDUAL = 1e-4      # of the right-hand side: where conjugate gradients stop
+MAX_ITERATIONS = 500
+
+
+def linear(support, labels, ways, query):
+    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D). In float64."""
+    rows = support.astype(np.float64)
+    centre = rows.mean(axis=1, keepdims=True)                       # (T, 1, D)
+    rows -= centre
+    targets = 2 * np.swapaxes(one_hot(labels, ways), 1, 2) - 1      # (T, n, ways)
+    offset = targets.mean(axis=1, keepdims=True)                    # (T, 1, ways)
+    targets = targets - offset
+    across = np.swapaxes(rows, 1, 2)                                # (T, D, n)
+    if rows.shape[1] <= rows.shape[2]:
+        weights = across @ np.linalg.solve(rows @ across + np.eye(rows.shape[1]), targets)
+    else:
+        weights = np.linalg.solve(across @ rows + np.eye(rows.shape[2]), across @ targets)
+    return np.argmax((query - centre) @ weights + offset, axis=2)
+
+
+def expected(support, labels, ways, query, augmentation):
+    """Classes (T, q) where each support's A features are replaced by their expectation over the draws.
+
+    The features of support z in cluster k are z (once) and z + δ (A−1 times), δ any row of the cluster's bank, which
+    has mean m_k and covariance C_k. With u = z + β m_k, β = (A−1)/A, the mean of the A features, their expected sums are
+        E Σ x = A u,     E Σ x xᵀ = A z zᵀ + (A−1)(z m_kᵀ + m_k zᵀ + m_k m_kᵀ + C_k)
+                                  = A u uᵀ + (A−1)(C_k + m_k m_kᵀ/A).
+    So with U the rows u, centred (and Y likewise), and n_k supports in cluster k,
+        G = A UᵀU + (A−1) Σ_k n_k (C_k + m_k m_kᵀ/A) + I,     G W = A UᵀY.
+    G is positive definite; one Cholesky factor a task, in float32 unless the variances are large.
+    """
+    space = shift_space(augmentation.dictionary)
+    return np.array([_expected_task(*task, ways, augmentation.num_aug_shots, space)
+                     for task in zip(support, labels, query, augmentation.nearest(support), strict=True)])
+
+
+def _expected_task(support, labels, query, clusters, ways, shots, space):
+    used, place, counts = np.unique(clusters, return_inverse=True, return_counts=True)
+    means, covariances = zip(*(space.bank_moments(k, np.float32) for k in used), strict=True)
+    means = np.array(means)                                         # (used, D)
+    rows = support + (shots - 1) / shots * means[place]             # u (n, D) float64
+    centre = rows.mean(axis=0)
+    rows -= centre
+    variances = np.array([np.trace(covariance) for covariance in covariances])
+    size = shots * (rows**2).sum() + (shots - 1) * (counts @ variances)
+    dtype = np.float32 if size < FLOAT32_LIMIT else np.float64
+    if dtype == np.float64:
+        covariances = [space.bank_moments(k, dtype)[1] for k in used]
+    axpy, syrk, potrf, potrs = ((blas.saxpy, blas.ssyrk, lapack.spotrf, lapack.spotrs) if dtype == np.float32 else
+                                (blas.daxpy, blas.dsyrk, lapack.dpotrf, lapack.dpotrs))
+    gram = np.eye(rows.shape[1], dtype=dtype, order="F")
+    for count, covariance in zip(counts, covariances, strict=True):  # symmetric, so the memory order does not matter
+        axpy(covariance.ravel(), gram.ravel(order="K"), a=(shots - 1.0) * count)
+    heavy = np.concatenate([rows, np.sqrt((shots - 1.0) * counts)[:, None] / shots * means]).astype(dtype)
+    gram = syrk(shots, heavy.T, beta=1, c=gram, lower=1, overwrite_c=1)
+    factor, info = potrf(gram, lower=1, overwrite_a=1, clean=0)
+    if info:
+        raise np.linalg.LinAlgError("the expected moments are not positive definite")
+    targets = 2 * one_hot(labels, ways) - 1                         # (ways, n)
+    offset = targets.mean(axis=1)
+    moments = shots * rows.T @ (targets - offset[:, None]).T        # (D, ways)
+    weights, _ = potrs(factor, np.asfortranarray(moments, dtype=dtype), lower=1)
+    return np.argmax((query - centre) @ weights + offset, axis=1)
+
+
+def sampled(support, labels, ways, query, draws, augmentation, device):
+    """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
+
+    Conjugate gradients on (XᵀX + I) W = XᵀY, all classes at once, X centred and never formed: a product with XᵀX is
+    one pass over the drawn shifts. Preconditioned by the expected moments (see `expected`) in the leading directions of
+    the shift space and their diagonal elsewhere: a few passes. Stops when no class has a residual over 1e-4 of its
+    right-hand side, in the Euclidean norm.
+    """
+    space = shift_space(augmentation.dictionary)
+    clusters = augmentation.nearest(support)
+    rows = AugmentedRows.of_task(support, clusters, draws, space, device)
+    member = one_hot(labels, ways)                                  # (ways, n)
+    total = rows.shots * len(support)
+    sums = rows.backward(np.repeat(member[:, :, None], rows.shots, axis=2).astype(np.float32))[:, :-1]
+    sums = sums.astype(np.float64)                                  # (ways, D) Σ x over the rows of each class
+    centre = sums.sum(axis=0) / total
+    share = member.sum(axis=1) / len(support)                       # (ways,) of the rows
+    right = 2 * (sums - total * share[:, None] * centre)            # XᶜᵀYᶜ, Y = 2·member − 1
+
+    def times_gram(weights):
+        values = rows.forward(np.pad(weights, ((0, 0), (0, 1))).astype(np.float32))
+        again = rows.backward(values)[:, :-1].astype(np.float64)
+        return again - total * (weights @ centre)[:, None] * centre + weights
+
+    weights = _conjugate_gradients(times_gram, right, _precondition(rows, clusters, space))
+    bias = 2 * share - 1 - weights @ centre
+    return rows.predict(np.column_stack([weights, bias]), query)
+
+
+def _precondition(rows, clusters, space):
+    """Function (ways, D) → (ways, D): the inverse of M + A·ZᶜᵀZᶜ, where M holds the expected moments of the shifts in
+    the leading columns and their diagonal elsewhere. By Woodbury's identity it takes one n × n system:
+        M⁻¹ − M⁻¹Zᶜᵀ (I/A + Zᶜ M⁻¹ Zᶜᵀ)⁻¹ Zᶜ M⁻¹.
+    """
+    supports = rows.supports.astype(np.float64)                     # (n, D), centred
+    counts = np.bincount(clusters, minlength=len(space)) * (rows.shots - 1.0)
+    lead = space.lead_width(rows.shots * len(clusters), 1)
+    block = np.linalg.inv(np.eye(lead) + space.lead_moments(counts, lead))
+    diagonal = 1 + space.variances(counts)[lead:]
+
+    def apart(vectors):                                             # M⁻¹ of each row
+        return np.concatenate([vectors[:, :lead] @ block, vectors[:, lead:] / diagonal], axis=1)
+
+    spread = apart(supports)                                        # (n, D)
+    inner = np.linalg.inv(np.eye(len(supports)) / rows.shots + spread @ supports.T)
+    return lambda vectors: apart(vectors) - (vectors @ spread.T) @ inner @ spread
+
+
+def _conjugate_gradients(times, right, precondition):
+    """x (k, D) with times(x) = right, one system a row, each with its own step."""
+    def inner(a, b):
+        return (a * b).sum(axis=1, keepdims=True)
+
+    solution = np.zeros_like(right)
+    residual = right
+    goal = RESIDUAL**2 * inner(right, right)
+    direction = better = precondition(residual)
+    product = inner(residual, better)
+    for _ in range(MAX_ITERATIONS):
+        open_ = inner(residual, residual) > goal                    # (k, 1) rows that go on
+        if not open_.any():
+            break
+        image = times(direction)
+        curvature = inner(direction, image)
+        step = np.where(open_, product / np.where(curvature > 0, curvature, 1), 0)
+        solution = solution + step * direction
+        residual = residual - step * image
+        better = precondition(residual)
+        previous, product = product, inner(residual, better)
+        direction = better + product / np.where(previous > 0, previous, 1) * direction
+    return solution
