@@ -44,7 +44,7 @@ def train(config, *, work_dir, seed=0, deterministic=False, scale_lr=False):
         raise UserError(f"{config.model.type} does not train on a {config.data.train.type}; contrastive models take a "
                         "ContrastiveDataset, classification a ClassificationDataset")
     hooks = build_hooks(config)
-    wrapper = _optim_wrapper(model, config, scale_lr)
+    wrapper = make_optim_wrapper(model, config, scale_lr)
     trainer = Trainer(
         model=_distribute(model, config), work_dir=work_dir, train_dataloader=_loader(dataset, config, seed),
         train_cfg=dict(max_epochs=config.total_epochs), update_interval=config.optimizer_config.update_interval,
@@ -92,7 +92,7 @@ def _distribute(model, config):
     return MMDistributedDataParallel(model, device_ids=ids, **{buffers: False})
 
 
-def _optim_wrapper(model, config, scale_lr):
+def make_optim_wrapper(model, config, scale_lr):
     """MMEngine's optimiser wrapper: accumulation, clipping and mixed precision around the optimiser of the config."""
     interval = config.optimizer_config.update_interval
     optimizer = config.optimizer.to_dict()

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 
 from lowshot.errors import UserError
 from openselfsup import distributed
+from openselfsup.amp import BF16OptimWrapper
 from openselfsup.datasets import ClassificationDataset, ImageList, batch_of, build_loader
 from openselfsup.hooks.record import RecordHook
 from openselfsup.knn import knn_accuracy
@@ -50,7 +51,9 @@ class KNNHook(Hook):
         if distributed.world_size() > 1:  # each process has its own running statistics: process 0's count
             for buffer in backbone.buffers():
                 dist.broadcast(buffer, 0)
-        features = [self._features(backbone, images) for images in self.sets]
+        half = isinstance(runner.optim_wrapper, BF16OptimWrapper)  # as in training
+        with torch.autocast(distributed.device().type, torch.bfloat16, half):
+            features = [self._features(backbone, images) for images in self.sets]
         if distributed.rank() == 0:
             labels = [images.source.labels for images in self.sets]
             accuracy = knn_accuracy(features[0], labels[0], features[-1], labels[-1], self.k, same=len(self.sets) == 1)

@@ -1,0 +1,140 @@
+"""Training step of CLP and FSP fed from memory: what each option of `performance` brings, and the hours of a full run.
+
+    python benchmarks/training.py [--size 224] [--batch 32] [--steps 5] [--tiles DIR]
+
+Images per second, every setting timed in turns in one process. --tiles DIR adds the whole trainer input (loader,
+augmentation, step) as a share of the same step fed from memory.
+"""
+
+import argparse
+import itertools
+import sys
+import time
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir")]
+
+import torch
+
+from lowshot.errors import UserError, run_command
+from lowshot.files import write_json
+from lowshot.lists import write_list
+from openselfsup import distributed
+from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
+from openselfsup.config import load_config
+from openselfsup.datasets import batch_of, build_dataset, build_loader, workers_for
+from openselfsup.sampler import BatchSampler
+
+CONFIGS = {"CLP": "configs/wsi_selfsup/moco_v3/r18_bs256_ep200_all.py",
+           "FSP": "configs/classification/nct/r18_bs512_ep100_all.py"}
+SETTINGS = {"float32": dict(channels_last=False), "channels_last": dict(), "bf16": dict(channels_last=False, amp=True),
+            "bf16, channels_last": dict(amp=True)}
+PUBLISHED_TILES = 80_000
+
+
+def step_of(kind, performance, size, **options):
+    """(one training step as a function of a batch, the config) for a setting of `performance`."""
+    changes = {f"performance.{key}": value for key, value in performance.items()}
+    config = load_config(str(_ROOT / CONFIGS[kind]), {**changes, **options, "data.train.pipeline.0.size": size})
+    model = make_model(config, train_pipeline(config), seed=0).train()
+    wrapper = make_optim_wrapper(model, config, scale_lr=False)
+
+    def step(batch):
+        model.train_step(batch, wrapper)
+        if model.contrastive:
+            model.momentum_update()
+    return step, config, model
+
+
+def batch_in_memory(kind, model, size, n):
+    views = 2 if kind == "CLP" else 1
+    width = sum(op.width for op in model.data_preprocessor.pipeline.on_device)
+    model.data_preprocessor.pipeline.on_device = []  # the step alone
+    return {"images": torch.randint(0, 255, (n, views, size, size, 3), dtype=torch.uint8),
+            "parameters": torch.zeros(n, views, width), "labels": torch.zeros(n, dtype=torch.int64)}
+
+
+def seconds_of(step, batch):
+    start = time.perf_counter()
+    step(batch)
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def measure(kind, settings, size, n, steps):
+    """dict from setting to images per second: the fastest of `steps` rounds, in which the settings take turns."""
+    ready = {}
+    for name, performance in settings.items():
+        step, _, model = step_of(kind, performance, size)
+        ready[name] = (step, batch_in_memory(kind, model, size, n))
+        seconds_of(*ready[name])  # warm-up, and compilation
+    best = dict.fromkeys(ready, float("inf"))
+    for _ in range(steps):
+        for name, (step, batch) in ready.items():
+            best[name] = min(best[name], seconds_of(step, batch))
+    return {name: n / seconds for name, seconds in best.items()}
+
+
+def from_tiles(kind, performance, size, n, steps, folder, list_file):
+    """Images per second of loader, augmentation and step together, after a first batch."""
+    options = {"data.train.data_source.list_file": str(list_file), "data.train.data_source.root": str(folder)}
+    step, config, model = step_of(kind, performance, size, **options)
+    dataset = build_dataset(config.data.train, model.data_preprocessor.pipeline, 0, "raise", "data.train")
+    loader = build_loader(dataset, BatchSampler(len(dataset), n, 0), workers_for(config.data.workers_per_gpu, 1))
+    batches = itertools.islice(iter(loader), steps + 1)
+    step(batch_of(next(batches)))
+    start, images = time.perf_counter(), 0
+    for batch in batches:
+        step(batch_of(batch))
+        images += len(batch["labels"])
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    if not images:
+        raise UserError(f"{folder}: too few images for two batches of {n}; lower --batch")
+    return images / (time.perf_counter() - start)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=224, help="pixels of an image's side [224]")
+    parser.add_argument("--batch", type=int, default=32, help="images of a batch [32]")
+    parser.add_argument("--steps", type=int, default=5, help="rounds; the fastest counts [5]")
+    parser.add_argument("--compile", action="store_true", help="also with torch.compile (minutes to compile)")
+    parser.add_argument("--tiles", help="folder of images: measure the whole input path too")
+    parser.add_argument("--out", metavar="JSON", help="also write the figures there")
+    args = parser.parse_args(argv)
+    settings = dict(SETTINGS)
+    if args.compile:
+        settings["compiled, channels_last"] = dict(compile=True)
+    print(f"{distributed.device()}, {torch.get_num_threads()} thread(s), {args.size}², batches of {args.batch}")
+    figures = {}
+    for kind in CONFIGS:
+        found = figures[kind] = measure(kind, settings, args.size, args.batch, args.steps)
+        for name, rate in found.items():
+            hours = PUBLISHED_TILES * (200 if kind == "CLP" else 100) / rate / 3600
+            print(f"{kind}  {name:24s} {rate:8.1f} images/s  {rate / found['float32']:5.2f}×  whole recipe on 80,000 "
+                  f"tiles: {hours:,.0f} h")
+        if args.tiles:
+            found["from tiles"] = _tiles(kind, args, found)
+    if args.out:
+        write_json(args.out, dict(size=args.size, batch=args.batch, device=str(distributed.device()),
+                                  images_per_second=figures))
+
+
+def _tiles(kind, args, found):
+    import tempfile
+    names = sorted(str(path.relative_to(args.tiles)) for path in Path(args.tiles).rglob("*")
+                   if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = Path(scratch, "list.txt")
+        write_list(listed, names, [0] * len(names))
+        rate = from_tiles(kind, SETTINGS["channels_last"], args.size, args.batch, args.steps, args.tiles, listed)
+    share = 100 * rate / found["channels_last"]
+    print(f"{kind}  {'from tiles':24s} {rate:8.1f} images/s, {share:.0f} % of the step fed from memory")
+    return rate
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,232 @@
+"""The commands as a user types them: training, evaluation, publishing, the launch scripts, and their errors."""
+import json
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from training import CLASSES, ROOT, draw_tiles, write_config
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    return draw_tiles(tmp_path_factory.mktemp("tiles"))
+
+
+@pytest.fixture(scope="module")
+def trained(tiles, tmp_path_factory):
+    """Work dir of a contrastive run of two epochs watched by nearest neighbours, in this process."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    import train
+    folder = tmp_path_factory.mktemp("clp")
+    config = write_config(tiles, "clp", epochs=2, batch=8)
+    config.write_text(config.read_text() + "custom_hooks = [dict(type='BYOLHook', end_momentum=1.0), dict("
+                      f"type='KNNHook', list_file={str(tiles / 'labeled.txt')!r}, root={str(tiles / 'data')!r}, "
+                      "k=3, size=32, workers=0)]\n")
+    code = train.main([str(config), "--work_dir", str(folder), "--keep", "1", "--cfg-options",
+                       "checkpoint_config.interval=1", "data.workers_per_gpu=0"])
+    assert code == 0
+    return folder
+
+
+def test_run_leaves_checkpoints_logs_and_its_config(trained):
+    names = sorted(path.name for path in trained.iterdir())
+    assert [re.sub(r"\d{8}_\d{6}", "TIME", name) for name in names] == [
+        "TIME.log", "TIME.log.json", "clp.py", "epoch_2.pth", "latest.pth", "tf_logs"]  # --keep 1
+    content = torch.load(trained / "latest.pth", weights_only=True)
+    assert set(content) == {"meta", "state_dict", "optimizer", "scheduler", "random_state"}
+    assert content["meta"]["epoch"] == 2 and "MOCOv3" in content["meta"]["config"] and content["meta"]["code_version"]
+
+
+def test_logs_hold_what_there_is_to_watch(trained):
+    records = [json.loads(line) for line in next(trained.glob("*.log.json")).read_text().splitlines()]
+    training = [record for record in records if record["mode"] == "train"]
+    watched = [record["knn_accuracy"] for record in records if record["mode"] == "val"]
+    assert len(watched) == 3 and all(0 <= accuracy <= 1 for accuracy in watched)  # before, and after both epochs
+    assert {"epoch", "iter", "lr", "momentum", "time", "data_time", "images_per_second", "loss",
+            "embedding_std"} <= training[0].keys()
+    text = next(trained.glob("*.log")).read_text()
+    assert "Epoch [1][2/3]" in text and "eta: " in text and "effective batch size 8" in text
+
+
+def test_tensorboard_holds_the_same_curves(trained):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(trained / "tf_logs"))
+    events.Reload()
+    assert {"train/loss", "train/lr", "train/momentum", "val/knn_accuracy"} <= set(events.Tags()["scalars"])
+
+
+def test_backbone_is_extracted_and_published(trained, run, tmp_path):
+    done = run("tools/extract_backbone_weights.py", trained / "latest.pth", tmp_path / "clp.pth")
+    assert done.returncode == 0, done.stderr
+    content = torch.load(tmp_path / "clp.pth", weights_only=True)
+    assert content["author"] == "OpenSelfSup"
+    assert not any(key.startswith(("backbone", "encoder")) for key in content["state_dict"])
+    done = run("tools/publish_model.py", trained / "latest.pth", tmp_path / "public.pth")
+    name = next(tmp_path.glob("public-*.pth"))
+    assert re.fullmatch(r"public-[0-9a-f]{8}\.pth", name.name) and not (tmp_path / "public.pth").exists()
+    assert "optimizer" not in torch.load(name, weights_only=True)
+
+
+def test_classifier_is_trained_from_a_backbone_and_evaluated_by_two_processes(trained, tiles, run, tmp_path):
+    config = write_config(tiles, "fsp", epochs=1, batch=6)
+    done = run("bash", "tools/single_train.sh", config, "--work_dir", tmp_path, "--pretrained", trained / "latest.pth",
+               "--auto_scale_lr", "--cfg-options", "optimizer_config.update_interval=2",
+               env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "learning rate 0.0125" in done.stdout  # 0.05 · 1 process · 2 / 8
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    outputs = []
+    for command in (["tools/test.py", config, tmp_path / "latest.pth", "--out", tmp_path / "one.json"],
+                    ["bash", "tools/dist_test.sh", config, 2, tmp_path / "latest.pth", "--out", tmp_path / "two.json"]):
+        done = run(*command, env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PORT": port})
+        assert done.returncode == 0, done.stderr
+        outputs.append(done.stdout)
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+    scores = json.loads((tmp_path / "one.json").read_text())
+    confusion = torch.tensor(scores["confusion"])
+    assert confusion.sum(1).tolist() == [8] * CLASSES and scores["images"] == 24
+    assert scores["accuracy"] == pytest.approx(float(confusion.diag().sum() / confusion.sum()))
+    precision_recall = [2 * confusion[c, c] / (confusion[c].sum() + confusion[:, c].sum()) for c in range(CLASSES)]
+    assert scores["f1"] == pytest.approx([float(value) for value in precision_recall])
+    assert outputs[0] == outputs[1] and "mean F1" in outputs[0]
+
+
+def call(tmp_path, *arguments):
+    """Exit code and error line of tools/train.py, in this process."""
+    import contextlib
+    import io
+
+    from lowshot.errors import run_command
+    sys.path.insert(0, str(ROOT / "tools"))
+    import train
+    stream = io.StringIO()
+    with contextlib.redirect_stderr(stream):
+        code = run_command(train.main, [str(part) for part in arguments] + ["--work_dir", str(tmp_path / "run")])
+    return code, stream.getvalue()
+
+
+@pytest.mark.parametrize("options, words", [
+    (["--gpus", "2"], "use 'bash tools/dist_train.sh"),
+    (["--continue_training"], "no checkpoint to continue from"),
+    (["--resume_from", "absent.pth"], "absent.pth: no such checkpoint"),
+    (["--pretrained", "absent.pth"], "absent.pth: no such checkpoint"),
+    (["--seed", "-1"], "--seed -1"),
+    (["--keep", "0"], "checkpoint_config.keep is 0"),
+    (["--cfg-options", "optimiser.lr=1"], "did you mean 'optimizer'"),
+    (["--cfg-options", "data.train.data_source.list_file=absent.txt"], "absent.txt: no such list"),
+    (["--cfg-options", "data.train.data_source.root=/nowhere"], "24 of 24 images are missing below /nowhere"),
+    (["--cfg-options", "model.head.num_classes=2"], "is outside the 2 classes"),
+    (["--cfg-options", "data.train.type=ContrastiveDataset"], "Classification does not train on a ContrastiveDataset"),
+    (["--launcher", "pytorch"], "RANK is not set; start through tools/dist_train.sh"),
+    (["--launcher", "slurm"], "SLURM_PROCID is not set"),
+    (["--cfg-options", "optimizer.lr=1e30", "data.workers_per_gpu=0"], "the loss became .* at iteration"),
+])
+def test_faults_are_one_line_and_exit_2(tiles, tmp_path, monkeypatch, options, words):
+    for name in ("RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    config = write_config(tiles, "fsp", epochs=3, batch=4)
+    code, error = call(tmp_path, config, *options)
+    assert code == 2 and re.search(words, error), error
+    assert error.count("\n") == 1
+    assert not list((tmp_path / "run").glob("*.pth")) if (tmp_path / "run").exists() else True
+
+
+def test_a_checkpoint_of_another_seed_or_kind_is_not_resumed(trained, tiles, tmp_path):
+    config = write_config(tiles, "fsp", epochs=1)
+    code, error = call(tmp_path, config, "--resume_from", trained / "latest.pth")
+    assert code == 2 and "do not fit the model; missing: head" in error
+    config = write_config(tiles, "clp", epochs=2)
+    code, error = call(tmp_path, config, "--resume_from", trained / "latest.pth", "--seed", "4")
+    assert code == 2 and "was made with seed 0, this run has seed 4" in error
+    torch.save(torch.load(trained / "latest.pth", weights_only=True)["state_dict"], tmp_path / "bare.pth")
+    code, error = call(tmp_path, config, "--resume_from", tmp_path / "bare.pth")
+    assert code == 2 and "use --pretrained" in error
+
+
+def test_a_truncated_image_in_the_middle_of_an_epoch(tmp_path):
+    tiles = draw_tiles(tmp_path / "t", count=12)
+    path = tiles / "data/class 1/tile_7.png"
+    path.write_bytes(path.read_bytes()[:300])
+    config = write_config(tiles, "fsp", epochs=1)
+    code, error = call(tmp_path, config)
+    assert code == 2 and f"{path}: does not decode" in error and error.count("\n") == 1
+    code, error = call(tmp_path, config, "--cfg-options", "data.on_error=skip")
+    assert code == 0, error
+    log = max((tmp_path / "run").glob("*.log.json")).read_text()
+    assert '"skipped_images": 1' in log
+
+
+def test_srun_gets_the_published_options(tmp_path):
+    """A stand-in that records how it is called, in the place of SLURM's srun."""
+    recorder = tmp_path / "srun"
+    recorder.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {tmp_path}/called\n")
+    recorder.chmod(0o755)
+    import subprocess
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHON": "python9", "GPUS_PER_NODE": "4",
+                   "CPUS_PER_TASK": "3", "SRUN_ARGS": "--time 10 --mem 5G"}
+    config = "configs/classification/nct/r18_bs512_ep100_all.py"
+    for script, rest in (("srun_train.sh", ["part", config, "16", "--dev"]),
+                         ("srun_test.sh", ["part", config, "16", "c.pth", "--dev"])):
+        subprocess.run(["bash", f"tools/{script}", *rest], cwd=ROOT, env=environment, check=True)
+        called = Path(tmp_path, "called").read_text().split("\n")
+        pairs = dict(zip(called, called[1:], strict=False))
+        assert (pairs["-p"], pairs["--gres"], pairs["--ntasks"]) == ("part", "gpu:4", "16")
+        assert (pairs["--ntasks-per-node"], pairs["--cpus-per-task"]) == ("4", "3")
+        assert (pairs["--time"], pairs["--mem"], pairs["--launcher"]) == ("10", "5G", "slurm")
+        assert "python9" in called and config in called and "--dev" in called
+
+
+@pytest.mark.parametrize("script", ["train", "test", "publish_model", "count_parameters", "extract_backbone_weights"])
+def test_help_has_an_example(run, script):
+    done = run(f"tools/{script}.py", "--help")
+    assert done.returncode == 0 and "example:" in done.stdout
+
+
+def test_parameters_are_counted(run):
+    done = run("tools/count_parameters.py", "configs/classification/nct/r18_bs512_ep100_all.py")
+    assert "11,176,512" in done.stdout and "4,617" in done.stdout  # ResNet-18 without classifier; 512 · 9 + 9
+
+
+TWO = """
+import os, sys, torch
+import torch.distributed as dist
+from mmengine.model import MMDistributedDataParallel
+from openselfsup import distributed
+from openselfsup.models import build_model
+from openselfsup.models.preprocess import Preprocess
+from openselfsup.transforms import build_pipeline
+
+distributed.start("pytorch")
+torch.manual_seed(0)
+model = build_model(dict(type="Classification", backbone=dict(type="ResNet"), head=dict(type="ClsHead",
+                    in_channels=512, num_classes=3)), Preprocess(build_pipeline([]))).eval()
+images, labels = torch.randn(8, 3, 32, 32), torch.arange(8) % 3
+half = slice(4 * distributed.rank(), 4 * distributed.rank() + 4)
+wrapped = MMDistributedDataParallel(model)
+wrapped(images[half], labels[half], mode="loss")["loss"].backward()
+shared = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+model.zero_grad()
+model(images, labels)["loss"].backward()
+for name, weight in model.named_parameters():
+    torch.testing.assert_close(shared[name], weight.grad, rtol=1e-4, atol=1e-6)
+rows = torch.full((2, 1), float(distributed.rank()))
+assert distributed.gather_rows(rows).ravel().tolist() == [0, 0, 1, 1]
+distributed.stop()
+"""
+
+
+def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, run):
+    script = tmp_path / "two.py"
+    script.write_text(TWO)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    done = run(sys.executable, "-m", "openselfsup.launch", "--nproc_per_node", 2, "--master_port", port, script,
+               env={"PYTHONPATH": f"{ROOT}:{ROOT / 'wsi_workdir'}", "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
