@@ -1,4 +1,4 @@
-"""Training step of CLP and FSP fed from memory: what each option of `performance` brings, and the hours of a full run.
+"""Training step of CLP and FSP fed from memory: what each option brings, and the hours of a full run.
 
     python benchmarks/training.py [--size 224] [--batch 32] [--steps 5] [--tiles DIR]
 
@@ -9,6 +9,7 @@ augmentation, step) as a share of the same step fed from memory.
 import argparse
 import itertools
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,15 +29,14 @@ from openselfsup.sampler import BatchSampler
 
 CONFIGS = {"CLP": "configs/wsi_selfsup/moco_v3/r18_bs256_ep200_all.py",
            "FSP": "configs/classification/nct/r18_bs512_ep100_all.py"}
-SETTINGS = {"float32": dict(channels_last=False), "channels_last": dict(), "bf16": dict(channels_last=False, amp=True),
-            "bf16, channels_last": dict(amp=True)}
+CONTIGUOUS, BF16 = {"performance.channels_last": False}, {"performance.amp": True}
+SETTINGS = {"float32": CONTIGUOUS, "channels_last": {}, "bf16": {**CONTIGUOUS, **BF16}, "bf16, channels_last": BF16}
 PUBLISHED_TILES = 80_000
 
 
-def step_of(kind, performance, size, **options):
-    """(one training step as a function of a batch, the config) for a setting of `performance`."""
-    changes = {f"performance.{key}": value for key, value in performance.items()}
-    config = load_config(str(_ROOT / CONFIGS[kind]), {**changes, **options, "data.train.pipeline.0.size": size})
+def step_of(kind, options, size):
+    """(one training step as a function of a batch, config, model) for a dict of dotted options."""
+    config = load_config(str(_ROOT / CONFIGS[kind]), {**options, "data.train.pipeline.0.size": size})
     model = make_model(config, train_pipeline(config), seed=0).train()
     wrapper = make_optim_wrapper(model, config, scale_lr=False)
 
@@ -66,8 +66,8 @@ def seconds_of(step, batch):
 def measure(kind, settings, size, n, steps):
     """dict from setting to images per second: the fastest of `steps` rounds, in which the settings take turns."""
     ready = {}
-    for name, performance in settings.items():
-        step, _, model = step_of(kind, performance, size)
+    for name, options in settings.items():
+        step, _, model = step_of(kind, options, size)
         ready[name] = (step, batch_in_memory(kind, model, size, n))
         seconds_of(*ready[name])  # warm-up, and compilation
     best = dict.fromkeys(ready, float("inf"))
@@ -77,10 +77,10 @@ def measure(kind, settings, size, n, steps):
     return {name: n / seconds for name, seconds in best.items()}
 
 
-def from_tiles(kind, performance, size, n, steps, folder, list_file):
+def from_tiles(kind, size, n, steps, folder, list_file):
     """Images per second of loader, augmentation and step together, after a first batch."""
     options = {"data.train.data_source.list_file": str(list_file), "data.train.data_source.root": str(folder)}
-    step, config, model = step_of(kind, performance, size, **options)
+    step, config, model = step_of(kind, options, size)
     dataset = build_dataset(config.data.train, model.data_preprocessor.pipeline, 0, "raise", "data.train")
     loader = build_loader(dataset, BatchSampler(len(dataset), n, 0), workers_for(config.data.workers_per_gpu, 1))
     batches = itertools.islice(iter(loader), steps + 1)
@@ -105,12 +105,14 @@ def main(argv=None):
     parser.add_argument("--tiles", help="folder of images: measure the whole input path too")
     parser.add_argument("--out", metavar="JSON", help="also write the figures there")
     args = parser.parse_args(argv)
-    settings = dict(SETTINGS)
-    if args.compile:
-        settings["compiled, channels_last"] = dict(compile=True)
     print(f"{distributed.device()}, {torch.get_num_threads()} thread(s), {args.size}², batches of {args.batch}")
     figures = {}
     for kind in CONFIGS:
+        settings = dict(SETTINGS)
+        if kind == "FSP":
+            settings["fused SGD, channels_last"] = {"optimizer.fused": True}
+        if args.compile:
+            settings["compiled, channels_last"] = {"performance.compile": True}
         found = figures[kind] = measure(kind, settings, args.size, args.batch, args.steps)
         for name, rate in found.items():
             hours = PUBLISHED_TILES * (200 if kind == "CLP" else 100) / rate / 3600
@@ -124,13 +126,12 @@ def main(argv=None):
 
 
 def _tiles(kind, args, found):
-    import tempfile
     names = sorted(str(path.relative_to(args.tiles)) for path in Path(args.tiles).rglob("*")
                    if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".tif", ".tiff"})
     with tempfile.TemporaryDirectory() as scratch:
         listed = Path(scratch, "list.txt")
         write_list(listed, names, [0] * len(names))
-        rate = from_tiles(kind, SETTINGS["channels_last"], args.size, args.batch, args.steps, args.tiles, listed)
+        rate = from_tiles(kind, args.size, args.batch, args.steps, args.tiles, listed)
     share = 100 * rate / found["channels_last"]
     print(f"{kind}  {'from tiles':24s} {rate:8.1f} images/s, {share:.0f} % of the step fed from memory")
     return rate

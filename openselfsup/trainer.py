@@ -82,11 +82,15 @@ class Trainer(Runner):
             raise UserError(f"{filename}: no training checkpoint (it has no optimiser state); to start from its "
                             "weights use --pretrained")
         fit(self.bare_model, state_of(content, filename), filename)
+        groups = self.optim_wrapper.optimizer.param_groups
+        own = [{key: value for key, value in group.items() if key != "params"} for group in groups]
         try:
             self.optim_wrapper.load_state_dict(content["optimizer"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{filename}: its optimiser state does not fit this config ({error}); to start from its "
                             "weights use --pretrained") from None
+        for group, options in zip(self.optim_wrapper.optimizer.param_groups, own, strict=True):
+            group.update(options)  # rates and decays are the config's, only the buffers are the checkpoint's
         self.train_loop.go_to(self._position(meta, filename))
         self.logger.info(f"resumed from {filename}: {self.iter} iterations ({self.epoch} epochs) are done")
 

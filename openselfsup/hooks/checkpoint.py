@@ -23,6 +23,9 @@ class CheckpointHook(Hook):
     def before_train(self, runner):
         self.folder = Path(runner.work_dir)
         self.saved, self.when, self.due = runner.iter, time.monotonic(), False
+        if distributed.rank() == 0:
+            for path in self.folder.glob(".*.pth.*.tmp"):  # half-written by a run that was killed
+                path.unlink()
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         done = runner.iter + 1

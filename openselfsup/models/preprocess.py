@@ -15,7 +15,7 @@ class Preprocess(BaseDataPreprocessor):
         self.pipeline, self.channels_last = pipeline, channels_last
 
     def forward(self, data, training=False):
-        images = data["images"].transpose(0, 1).to(self.device, non_blocking=True)  # (views, N, H, W, 3) uint8
+        images = data["images"].to(self.device, non_blocking=True).transpose(0, 1)  # (views, N, H, W, 3) uint8
         views, n = images.shape[:2]
         images = images.flatten(0, 1).permute(0, 3, 1, 2).float()  # channels last in memory, as the arrays came
         parameters = data["parameters"].transpose(0, 1).flatten(0, 1)
