@@ -1,0 +1,248 @@
+"""Parts of the pipeline alone: records, lists from folders, what a plan needs, the table, child commands, logs."""
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import run_protocol
+from conftest import ROOT
+
+from lowshot import summary
+from lowshot.data_stage import make_data
+from lowshot.errors import UserError
+from lowshot.listing import list_folder, write_if_other, write_without_classes
+from lowshot.lists import read_list, write_list
+from lowshot.plan import Plan
+from lowshot.protocol import build_protocol, load_protocol
+from lowshot.records import ImageHashes, Records, Step
+
+PAPER = str(ROOT / "configs/protocols/paper.py")
+
+
+def step(folder, inputs, **more):
+    return Step("make", "thing", lambda again: None, lambda: inputs, (folder / "out.txt",), **more)
+
+
+def test_a_step_is_finished_while_inputs_and_outputs_are_what_they_were(tmp_path):
+    records = Records(tmp_path / "records")
+    (tmp_path / "out.txt").write_text("right")
+    one = step(tmp_path, {"list": "a", "config": "b"})
+    assert records.unfinished(one, one.inputs()) == "no record of it"
+    records.save(one, one.inputs())
+    assert records.unfinished(one, one.inputs()) == ""
+    assert records.unfinished(one, {"list": "c", "config": "b", "new": 1}) == "list, new changed"
+    os.utime(tmp_path / "out.txt", (0, 0))
+    assert records.unfinished(one, one.inputs()) == ""
+    (tmp_path / "out.txt").write_text("other")
+    assert "is not what it was" in records.unfinished(one, one.inputs())
+    (tmp_path / "out.txt").unlink()
+    assert "is missing" in records.unfinished(one, one.inputs())
+
+
+def test_a_fresh_start_removes_what_was_made_and_keeps_what_was_brought(tmp_path):
+    records = Records(tmp_path / "records")
+    (tmp_path / "out.txt").write_text("right")
+    (tmp_path / "scratch").mkdir()
+    one = step(tmp_path, {}, folders=(tmp_path / "scratch",))
+    records.forget(one)
+    assert (tmp_path / "out.txt").exists() and (tmp_path / "scratch").exists()
+    records.save(one, {})
+    records.forget(one)
+    assert not (tmp_path / "out.txt").exists() and not (tmp_path / "scratch").exists()
+
+
+def test_image_hashes_follow_contents_and_names_not_dates(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"1")
+    (tmp_path / "b.png").write_bytes(b"2")
+
+    def now(names=("a.png", "b.png")):
+        return ImageHashes(tmp_path / "cache").of(tmp_path, names)
+
+    before = now()
+    os.utime(tmp_path / "a.png", (1, 1))
+    assert now() == before and now(("b.png", "a.png")) == before
+    stat = (tmp_path / "a.png").stat()
+    (tmp_path / "a.png").write_bytes(b"3")
+    os.utime(tmp_path / "a.png", ns=(stat.st_atime_ns, stat.st_mtime_ns))  # same size, same date
+    assert now() != before
+    assert now(("a.png",)) != now(("b.png",))
+
+
+def make_folders(root, names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+
+
+def test_folders_become_lists_by_class_name_or_number(tmp_path):
+    make_folders(tmp_path, ["s2/1/b.jpg", "s1/0/a.PNG", "s1/1/with space.tif", "s1/0/notes.txt", "loose.png"])
+    names, labels = list_folder(tmp_path, ("benign", "tumour"))
+    assert names == ["s1/0/a.PNG", "s1/1/with space.tif", "s2/1/b.jpg"] and labels.tolist() == [0, 1, 1]
+    make_folders(tmp_path / "more", ["train/tumour/1.png", "train/benign/1.png"])
+    assert list_folder(tmp_path / "more", ("benign", "tumour"))[1].tolist() == [0, 1]
+
+
+def test_a_missing_class_or_folder_is_named(tmp_path):
+    make_folders(tmp_path, ["benign/1.png"])
+    with pytest.raises(UserError, match="no images of class 'tumour'"):
+        list_folder(tmp_path, ("benign", "tumour"))
+    with pytest.raises(UserError, match="no such folder of images"):
+        list_folder(tmp_path / "absent", ("benign",))
+
+
+def test_lists_are_written_only_when_they_differ(tmp_path):
+    path = tmp_path / "list.txt"
+    write_if_other(path, ["a b.png", "c.png"], np.array([0, 1]))
+    inode = path.stat().st_ino
+    write_if_other(path, ["a b.png", "c.png"], np.array([0, 1]))
+    assert path.stat().st_ino == inode
+    write_without_classes(path, (1,), tmp_path / "wo_1.txt")
+    assert read_list(tmp_path / "wo_1.txt", labeled=True).names == ("a b.png",)
+
+
+def test_the_paper_needs_features_of_every_model_and_dictionaries_of_those_that_augment():
+    plan = Plan(load_protocol(PAPER), only=("near",))
+    assert len(plan.features) == 18 and plan.features["clp_wo_7"] == ("NCT_train", "NCT_test")
+    assert len(plan.dictionaries) == 18 and ("fsp_wo_0", "0", 16) in plan.dictionaries
+    out = Plan(load_protocol(PAPER), only=("out",))
+    assert out.features == {"fsp": ("PAIP_train", "PAIP_test"), "clp": ("PAIP_train", "PAIP_test", "NCT_train")}
+
+
+def test_shards_share_all_runs_and_all_models():
+    whole = Plan(load_protocol(PAPER))
+    shards = [replace(whole, shard=(i, 4)) for i in (1, 2, 3, 4)]
+    names = [run.result_file for shard in shards for run in shard.runs]
+    assert sorted(names) == sorted(run.result_file for run in whole.all_runs) and len(set(names)) == len(names)
+    assert sorted(m for shard in shards for m in shard.models) == sorted(whole.models)
+
+
+def test_the_ablation_has_the_published_settings():
+    plan = Plan(load_protocol(PAPER), only=("NCT_78_aug",), ablation="full")
+    runs = plan.all_runs
+    assert {run.num_prototypes for run in runs if run.num_aug_shots == 100 and run.mode == "latent_aug"} == {
+        2, 4, 8, 16, 32, 64, 128, 256}
+    squares = {i**2 for i in range(2, 17)}
+    assert squares <= {run.num_aug_shots for run in runs if run.mode == "latent_aug" and run.aug_times == 0}
+    assert {run.aug_times for run in runs if run.mode == "linear"} == squares | {0}
+    assert {(run.aug_times, run.num_aug_shots) for run in runs if run.aug_times and run.mode == "latent_aug"} == {
+        (i, i) for i in range(2, 17)}
+    assert plan.views["clp_wo_78", "NCT_train"][0] == 255
+    short = replace(plan, ablation="short")
+    assert not short.views and {run.name for run in short.all_runs} == {r.name for r in runs if r.aug_times == 0}
+
+
+def test_a_variation_with_an_unknown_setting_is_refused():
+    data = load_protocol(PAPER)
+    family = replace(data.tasks["NCT_78_aug"], variations=(("clp_wo_{novel}", "linear", "Ridge", {"num_shot": 3}),))
+    plain = asdict(replace(data, tasks={**data.tasks, "NCT_78_aug": family}))
+    plain.pop("path")
+    with pytest.raises(UserError, match="no varied setting 'num_shot'"):
+        build_protocol(plain)
+
+
+def slides_protocol(folder, names):
+    write_list(folder / "list.txt", names, [int(name.split("/")[1]) for name in names])
+    make_folders(folder, names)
+    image_set = dict(list=str(folder / "list.txt"), root=str(folder), classes="organ", config="none.py", slide=0)
+    return build_protocol(dict(
+        name="slides", workdir=str(folder / "workdir"), classes=dict(organ=["a", "b"]), sets=dict(tiles=image_set),
+        models=dict(mean_rgb=dict(encoder="mean_rgb")), dictionary=dict(set="tiles", prefix="T"),
+        tasks=dict(homo=dict(support="tiles", query="tiles", shots=[1], same_slide=True,
+                             methods=[["mean_rgb", "linear", "Ridge"]]),
+                   hetero=dict(support="tiles", query="tiles", shots=[1], methods=[["mean_rgb", "linear", "Ridge"]]))))
+
+
+def test_homo_tasks_without_a_whole_slide_are_left_out_or_refused_when_asked_for(tmp_path, capsys):
+    protocol = slides_protocol(tmp_path, ["s1/0/a.png", "s2/1/b.png"])
+    assert Plan(protocol).tasks == ("hetero",)
+    assert "homo is left out: none of the 2 slides" in capsys.readouterr().err
+    with pytest.raises(UserError, match="homo: none of the 2 slides"):
+        make_data(Plan(protocol, only=("homo",)))
+    assert summary.as_text(protocol, 200).splitlines()[3].split()[-2:] == ["–", "–"]
+    whole = slides_protocol(tmp_path, ["s1/0/a.png", "s2/1/b.png", "s2/0/c.png"])
+    assert Plan(whole).tasks == ("homo", "hetero")
+
+
+def test_missing_images_are_counted_and_named(tmp_path):
+    protocol = slides_protocol(tmp_path, ["s1/0/a.png", "s1/1/b.png", "s1/1/c.png"])
+    for name in ("b", "c"):
+        (tmp_path / f"s1/1/{name}.png").unlink()
+    with pytest.raises(UserError, match="2 of 3 images are missing .* s1/1/b.png, s1/1/c.png"):
+        make_data(Plan(protocol))
+
+
+def command(capsys, *options):
+    """(exit code, last output on stderr) of run_protocol.py, in this process."""
+    code = run_protocol.main([str(option) for option in options])
+    return code, capsys.readouterr().err
+
+
+def test_a_missing_list_names_the_command_that_makes_it(run, tmp_path):
+    done = run("wsi_workdir/run_protocol.py", "--only", "mixture", "--workdir", tmp_path)
+    assert done.returncode == 2
+    assert "data/LC25000/meta/img_list_labeled.txt" in done.stderr and "tools/prepare_data/lc25000.py" in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("options, said", [
+    (["--stages", "meta-tst"], "no stage 'meta_tst'"), (["--only", "naer"], "did you mean 'near'"),
+    (["--shard", "3/2"], "give i/n"), (["--protocol", "absent.py"], "no such protocol"),
+    (["--tiles", "x"], "--tiles has no place"), (["--protocol", "configs/protocols/tiles.py"], "--tiles DIR")])
+def test_wrong_options_are_one_line_and_code_2(capsys, monkeypatch, options, said):
+    monkeypatch.chdir(ROOT)
+    code, error = command(capsys, *options)
+    assert code == 2 and said in error and error.count("\n") == 1
+
+
+def test_a_tiles_folder_that_lacks_a_class_is_refused_before_anything_is_written(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    make_folders(tmp_path / "tiles/CRC5/data/train", [f"{name}/1.jpg" for name in ("AC", "H", "S", "T")])
+    code, error = command(capsys, "--protocol", "configs/protocols/tiles.py", "--tiles", tmp_path / "tiles",
+                          "--workdir", tmp_path / "work", "--stages", "data")
+    assert code == 2 and "no images of class 'V'" in error
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["protocol.json"]
+
+
+CHILD = """import sys
+sys.path[:0] = [{root!r}]
+from lowshot.children import call, logged
+from lowshot.errors import run_command
+def main(argv):
+    call([sys.executable, "-c", {program!r}])
+with logged({log!r}):
+    code = run_command(main)
+sys.exit(code)
+"""
+
+
+def start(tmp_path, program):
+    text = CHILD.format(root=str(ROOT / "wsi_workdir"), program=program, log=str(tmp_path / "log.txt"))
+    return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_the_exit_code_of_a_child_is_ours_and_its_output_is_logged(tmp_path):
+    process = start(tmp_path, "import sys; print('said'); print('warned', file=sys.stderr); sys.exit(7)")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 7
+    assert "said" in output and "warned" in output and (tmp_path / "log.txt").read_text() == output
+
+
+@pytest.mark.parametrize("sent, code, word", [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")])
+def test_signals_reach_the_child_and_are_waited_for(tmp_path, sent, code, word):
+    state = str(tmp_path / "state")
+    program = ("import signal, sys, time, pathlib\n"
+               f"def stop(*_):\n    time.sleep(0.5); pathlib.Path({state!r}).write_text('saved'); sys.exit(0)\n"
+               "signal.signal(signal.SIGTERM, stop); signal.signal(signal.SIGINT, stop)\n"
+               "print('ready', flush=True); time.sleep(60)")
+    process = start(tmp_path, program)
+    for line in process.stdout:
+        if line.strip() == "ready":
+            break
+    process.send_signal(sent)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert (tmp_path / "state").read_text() == "saved"
+    assert word in (tmp_path / "log.txt").read_text()
