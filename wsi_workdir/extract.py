@@ -66,7 +66,7 @@ def parse_args(argv):
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
-    add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="set by the dist and srun scripts")
+    add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="for the dist and srun scripts")
     add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.protocol:
