@@ -13,6 +13,7 @@ import platform
 import shutil
 import sys
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,9 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
         for board in boards.values():
             if not board.missing:
                 progress.finish(board.write(progress))
-        jobs = [(number, chunk) for number, board in boards.items() for chunk in board.missing]
+        # runs of one model side by side: a worker holds the features and the dictionary of one model at a time
+        ordered = sorted(boards, key=lambda number: (runs[number].settings.task, runs[number].settings.model))
+        jobs = [(number, chunk) for number in ordered for chunk in boards[number].missing]
         calls = (joblib.delayed(_timed)(number, runs[number].job, *chunk) for number, chunk in jobs)
         for number, chunk, predictions, seconds in _results_of(calls, min(workers, len(jobs)), backend, scheduler):
             board = boards[number]
@@ -165,6 +168,8 @@ def _results_of(calls, workers, backend, scheduler):
     if backend == "loky" and workers <= 1:
         yield from (function(*args) for function, args, _ in calls)
         return
+    # loky starts a worker anew when its memory grows, as it does with the first dictionary; nothing is lost
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     with _cluster(backend, scheduler) if backend == "dask" else joblib.parallel_config("loky"):
         n_jobs = -1 if backend == "dask" else workers
         pool = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="3*n_jobs")

@@ -76,23 +76,23 @@ def with_views(features, rows, job):
     return views.reshape(t, n * job.aug_times, dim)
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=8)
 def _tasks(path, identity):
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in ("support", "query", "support_labels")}
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=4)
 def _features(path, sha256):
     return np.load(path, mmap_mode="r", allow_pickle=False).astype(np.float32, copy=False)
 
 
-@functools.lru_cache(maxsize=2)
+@functools.lru_cache(maxsize=1)
 def _dictionary(folder, prefix, num_prototypes, identity):
     return load_dictionary(folder, prefix, num_prototypes)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=1)
 def _augmentation(job):
     if job.mode != "latent_aug":
         return None

@@ -13,6 +13,7 @@ from lowshot.evaluate import Job, chunk_bounds
 from lowshot.features import features_sha256, labels_sha256, load_set, load_views, read_provenance
 from lowshot.files import file_sha256, json_sha256
 from lowshot.settings import Settings
+from lowshot.solvers.device import choose_device
 from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
 
 EVALUATION = 1  # raise it when the same inputs are to give other predictions
@@ -167,10 +168,15 @@ class Inputs:
             tasks=(str(self._task_file(s, tasks).absolute()), tasks.identity),
             support_features=(_absolute(protocol.features_file(s.model, s.family.support)), hashes["support_features"]),
             query_features=(_absolute(protocol.features_file(s.model, s.family.query)), hashes["query_features"]),
-            mode=s.mode, clf=s.clf, solver=s.solver, device=s.device, setting=s.plan.setting, seed=s.seed,
+            mode=s.mode, clf=s.clf, solver=s.solver, device=self._device(s), setting=s.plan.setting, seed=s.seed,
             aug_times=s.aug_times, views=(_absolute(folder), prefix) if views else (),
             dictionary=(_absolute(s.dictionary_folder), spec.prefix, s.num_prototypes, hashes["dictionary"]) if latent
             else (), num_aug_shots=s.num_aug_shots, latent=s.latent)
+
+    def _device(self, s):
+        """Chosen here, once: asking for a GPU takes seconds, and only latent augmentation uses one."""
+        uses = s.mode == "latent_aug" and s.solver == "batched"
+        return self._once(("device", s.device), lambda: choose_device(s.device)) if uses else "cpu"
 
     def _task_file(self, s, tasks):
         """File of the tasks; those of an authors' tree are put into one, beside the results."""
