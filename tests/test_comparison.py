@@ -1,0 +1,90 @@
+"""Paired comparisons: the permutation test against scipy, its size by simulation, and what is refused."""
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.report import draw_result
+from lowshot.comparison import compare_many, compare_results, compare_scores, holm, sign_flip_p
+from lowshot.errors import UserError
+from lowshot.report.runs import check
+from lowshot.report.sources import Sources
+from lowshot.results import read_result
+
+
+@pytest.mark.parametrize("count", [2, 5, 11, 16])
+def test_few_tasks_give_scipys_exact_permutation_p(count):
+    difference = np.random.default_rng(count).normal(0.3, 1, count)
+    expected = stats.permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue
+    p, exact = sign_flip_p(difference)
+    assert exact and p == pytest.approx(expected, abs=1e-12)
+
+
+def test_many_tasks_give_scipys_p_within_the_error_of_the_draws():
+    difference = np.random.default_rng(0).normal(0.05, 1, 400)
+    expected = stats.permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=20_000,
+                                      rng=np.random.default_rng(1)).pvalue
+    p, exact = sign_flip_p(difference)
+    error = np.sqrt(expected * (1 - expected) * (1 / 10_000 + 1 / 20_000))
+    assert not exact and p == pytest.approx(expected, abs=4 * error)
+
+
+def test_rows_together_give_what_each_gives_alone():
+    rows = np.random.default_rng(2).normal(0.1, 1, (7, 60))
+    assert sign_flip_p(rows)[0] == pytest.approx([sign_flip_p(row)[0] for row in rows])
+
+
+def test_p_does_not_depend_on_the_sign_or_scale_and_is_seeded():
+    difference = np.random.default_rng(3).normal(0.1, 1, 50)
+    assert sign_flip_p(difference)[0] == sign_flip_p(-1000 * difference)[0] == sign_flip_p(difference, seed=0)[0]
+    assert sign_flip_p(difference, seed=1)[0] != sign_flip_p(difference, seed=0)[0]
+
+
+def test_equal_methods_have_p_of_one():
+    assert sign_flip_p(np.zeros(10))[0] == 1 and sign_flip_p(np.zeros(100))[0] == 1
+
+
+@pytest.mark.parametrize("count", [40, 300])
+def test_without_a_difference_five_percent_of_p_lie_below_five_percent(count):
+    rng = np.random.default_rng(count)
+    a = rng.beta(8, 4, (4000, count))
+    ease = rng.normal(0, 0.1, (4000, count))  # tasks are easy or hard for both methods
+    differences = (a + ease) - (rng.beta(8, 4, (4000, count)) + ease)
+    p = np.concatenate([sign_flip_p(differences[i:i + 500], seed=i)[0] for i in range(0, 4000, 500)])
+    assert 0.04 <= (p < 0.05).mean() <= 0.06
+
+
+def test_comparison_says_mean_interval_and_share_won():
+    a, b = np.array([0.5, 0.6, 0.7, 0.4]), np.array([0.4, 0.6, 0.5, 0.5])
+    found = compare_scores(a, b)
+    assert found.closed.mean == pytest.approx(0.05)
+    assert found.closed.half == pytest.approx(stats.t.ppf(0.975, 3) * stats.sem(a - b))
+    assert (found.won, found.tied, found.open) == (0.5, 0.25, None)
+
+
+def test_holm_is_the_step_down_rule():
+    p = np.array([0.01, 0.04, 0.03, 0.005])
+    order, adjusted, running = np.argsort(p), np.empty(4), 0.0
+    for rank, place in enumerate(order):
+        running = max(running, min(1, (4 - rank) * p[place]))
+        adjusted[place] = running
+    assert holm(p) == pytest.approx(adjusted)
+    assert holm([]).size == 0 and compare_many([]) == []
+
+
+def test_results_of_the_same_tasks_are_compared_and_of_other_tasks_refused(tmp_path):
+    a, b = (read_result(draw_result(tmp_path, model=m, skill=skill)) for m, skill in (("clp", 0.7), ("fsp", 0.6)))
+    found = compare_results(check(a), check(b), Sources().units(a))
+    assert found.closed.mean == pytest.approx(a.f1.mean() - b.f1.mean())
+    assert found.open.half >= found.closed.half and found.p < 0.001
+    other = read_result(draw_result(tmp_path, model="fsp", num_shots=1))
+    with pytest.raises(UserError, match="scored on different tasks"):
+        compare_results(a, other)
+
+
+def test_command_prints_the_comparison(tmp_path, run):
+    a, b = draw_result(tmp_path, model="clp", skill=0.7), draw_result(tmp_path, model="fsp")
+    done = run("wsi_workdir/compare.py", a, b)
+    assert done.returncode == 0, done.stderr
+    assert "A - B" in done.stdout and "closed 95 % interval" in done.stdout and "A is better" in done.stdout
+    refused = run("wsi_workdir/compare.py", a, draw_result(tmp_path, model="fsp", num_shots=1))
+    assert refused.returncode == 2 and "different tasks" in refused.stderr and "Traceback" not in refused.stderr

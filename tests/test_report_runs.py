@@ -1,0 +1,225 @@
+"""Reading results for the report: what is left out and why, open intervals by group and slide, leakage."""
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.report import draw_result
+from lowshot.comparison import compare_results
+from lowshot.errors import UserError
+from lowshot.intervals import closed_interval
+from lowshot.lists import write_list
+from lowshot.protocol import build_protocol
+from lowshot.report.leakage import f1_without, in_same_task
+from lowshot.report.runs import read_evidence
+from lowshot.report.selection import grids, partners, place_of, standing
+from lowshot.report.sources import Sources
+from lowshot.results import read_result
+from lowshot.statistics import f1_scores, harmonic_mean
+
+GROUPS = {"colon": [0, 1], "lung": [2, 3, 4]}
+
+
+def _evidence(folder, **options):
+    return read_evidence([folder], Sources(), **options)
+
+
+def _spoil(path, change):
+    text = path.read_text()
+    data = json.loads(text)
+    change(data)
+    path.write_text(json.dumps(data))
+
+
+def test_broken_files_are_named_and_left_out(tmp_path):
+    good = draw_result(tmp_path)
+    broken = {name: draw_result(tmp_path, model=name) for name in ("cut", "empty", "schema", "f1", "shape", "label")}
+    broken["cut"].write_text(broken["cut"].read_text()[:5000])
+    broken["empty"].write_text("")
+    _spoil(broken["schema"], lambda d: d.update(schema=99))
+    _spoil(broken["f1"], lambda d: d["f1"][0].__setitem__(0, 0.123))
+    _spoil(broken["shape"], lambda d: d.update(queries=d["supports"]))
+    _spoil(broken["label"], lambda d: d.update(classes=d["classes"][:4], f1=[row[:4] for row in d["f1"]]))
+    (tmp_path / "other.json").write_text('{"what": "no result"}')
+    found = _evidence(tmp_path)
+    assert [run.path for run in found.runs] == [str(good)]
+    for path in (*broken.values(), tmp_path / "other.json"):
+        assert any(str(path) in notice for notice in found.notices), path
+
+
+def test_nothing_readable_is_one_clear_error(tmp_path):
+    with pytest.raises(UserError, match="no readable result"):
+        _evidence(tmp_path)
+    draw_result(tmp_path).write_text("{")
+    with pytest.raises(UserError, match="no readable result"):
+        _evidence(tmp_path)
+
+
+def test_copies_of_a_run_count_once(tmp_path):
+    draw_result(tmp_path / "a")
+    draw_result(tmp_path / "b")
+    found = _evidence(tmp_path)
+    assert len(found.runs) == 1 and "the same run as" in found.notices[0]
+
+
+def test_equal_settings_on_other_features_are_told_apart(tmp_path):
+    draw_result(tmp_path / "a")
+    _spoil(draw_result(tmp_path / "b"), lambda d: d["hashes"].update(support_features="another"))
+    assert len({run.method for run in _evidence(tmp_path).runs}) == 2
+
+
+def test_pairs_within_the_report_are_those_of_the_comparison_command(tmp_path):
+    a, b = draw_result(tmp_path, model="clp", skill=0.65), draw_result(tmp_path, model="fsp")
+    found = _evidence(tmp_path)
+    (i, j), inside = next(iter(found.pairs.items()))
+    first, second = (read_result(found.runs[n].path) for n in (i, j))
+    alone = compare_results(first, second, Sources().units(first))
+    assert {found.runs[i].path, found.runs[j].path} == {str(a), str(b)}
+    assert inside.closed == alone.closed and inside.p == alone.p
+    assert inside.open.half == pytest.approx(alone.open.half)
+
+
+def test_workers_and_the_cache_of_a_live_view_change_nothing(tmp_path):
+    for model in ("clp", "fsp"):
+        for shots in (1, 5):
+            draw_result(tmp_path, model=model, num_shots=shots)
+    cache = {}
+    one, two = _evidence(tmp_path, cache=cache), _evidence(tmp_path, jobs=2)
+    again = _evidence(tmp_path, cache=cache)
+    for other in (two, again):
+        assert [r.path for r in one.runs] == [r.path for r in other.runs]
+        assert [r.open for r in one.runs] == [r.open for r in other.runs] and one.pairs == other.pairs
+
+
+def _slides(tmp_path, slides=6, tasks=120):
+    """A result whose supports come from one slide a task and whose F1 depends on the slide."""
+    names = [f"slide{s}/c{c}/{k}.png" for c in range(5) for s in range(slides) for k in range(10)]
+    write_list(tmp_path / "train.txt", names, np.repeat(np.arange(5), slides * 10))
+    chosen = np.arange(tasks) % slides
+    supports = np.concatenate([c * slides * 10 + chosen[:, None] * 10 + np.arange(5) for c in range(5)], axis=1)
+    sets = {"support_list": str(tmp_path / "train.txt"), "support_slide": 0}
+    path = draw_result(tmp_path / "r", tasks=tasks, supports=supports, sets=sets, skill=0.7)
+    return path, chosen
+
+
+def test_slides_named_in_the_result_are_the_units_of_the_open_interval(tmp_path):
+    path, _ = _slides(tmp_path)
+    units = Sources().units(read_result(path))
+    assert (units.name, units.one_draw, units.count) == ("slide", True, 6)
+    run, = _evidence(tmp_path / "r").runs
+    assert run.unit == "slide" and run.open.n == 6 and run.open.half > run.closed.half
+
+
+def test_a_list_that_is_not_here_leaves_images_as_units_and_says_so(tmp_path):
+    path, _ = _slides(tmp_path)
+    (tmp_path / "train.txt").unlink()
+    found = _evidence(tmp_path / "r")
+    assert found.runs[0].unit == "image" and any("train.txt: no such list" in notice for notice in found.notices)
+
+
+def test_harmonic_means_are_per_task_then_averaged(tmp_path):
+    draw_result(tmp_path, groups=GROUPS)
+    run, = _evidence(tmp_path).runs
+    per_task = harmonic_mean([run.f1[:, [0, 1]].mean(1), run.f1[:, [2, 3, 4]].mean(1)], axis=0)
+    assert run.statistics["groups"]["harmonic_mean"]["mean"] == pytest.approx(per_task.mean())
+    assert run.group_open["harmonic_mean"].mean == pytest.approx(per_task.mean())
+    assert run.group_open["harmonic_mean"].half >= closed_interval(per_task).half * 0.999
+
+
+def test_target_says_how_many_tasks(tmp_path):
+    draw_result(tmp_path)
+    run, = _evidence(tmp_path, target=0.005).runs
+    assert run.needed["closed"] > len(run.f1)
+
+
+def test_same_image_and_same_group_in_support_and_query_are_found(tmp_path):
+    names = [f"c{c}/{k}.png" for c in range(2) for k in range(10)]
+    write_list(tmp_path / "all.txt", names, np.repeat([0, 1], 10))
+    (tmp_path / "groups.csv").write_text("path,group\n" + "".join(f"{n},{n[:2]}-{int(n[3]) // 2}\n" for n in names))
+    supports, queries = np.array([[0, 10], [4, 14]]), np.array([[0, 1, 5, 11, 12, 13], [0, 1, 2, 10, 11, 12]])
+    same = {}
+    for side in ("support", "query"):
+        same |= {side: "all", f"{side}_list": str(tmp_path / "all.txt"), f"{side}_groups": str(tmp_path / "groups.csv")}
+    draw_result(tmp_path / "r", ways=2, tasks=2, queries=3, num_shots=1, supports=supports, query_rows=queries,
+                sets=same)
+    run, = _evidence(tmp_path / "r").runs
+    image, group, pretraining = run.leaks
+    assert (image.kind, image.queries, image.tasks) == ("support, same image", 1, 1)
+    assert (group.kind, group.queries, group.tasks) == ("support, same group", 3, 1)
+    assert not pretraining.known and "--protocol" in pretraining.why
+
+
+def test_pretraining_images_among_queries_are_found_through_the_protocol(tmp_path):
+    names = [f"{k}.png" for k in range(20)]
+    write_list(tmp_path / "test.txt", names, np.repeat([0, 1], 10))
+    write_list(tmp_path / "seen.txt", names[:3])
+    (tmp_path / "config.py").write_text(
+        f"data = dict(train=dict(data_source=dict(list_file='{tmp_path}/seen.txt', root='data')))")
+    image_set = {"list": str(tmp_path / "test.txt"), "root": "data", "classes": "two", "config": "x"}
+    protocol = build_protocol({"name": "p", "classes": {"two": ("a", "b")},
+                               "sets": {"test": image_set, "train": image_set},
+                               "models": {"fsp": {"config": str(tmp_path / "config.py")}},
+                               "dictionary": {"set": "train", "prefix": "x"}, "tasks": {}})
+    queries = np.array([[0, 3, 4, 10, 11, 12]])
+    draw_result(tmp_path / "r", ways=2, tasks=1, queries=3, num_shots=1, supports=np.array([[5, 15]]),
+                query_rows=queries, sets={"query_list": str(tmp_path / "test.txt")})
+    run, = read_evidence([tmp_path / "r"], Sources(protocol)).runs
+    leak = next(leak for leak in run.leaks if leak.kind.startswith("pre-training"))
+    assert leak.known and leak.queries == 1
+
+
+def test_figure_without_affected_queries_is_f1_of_the_others(tmp_path):
+    result = read_result(draw_result(tmp_path, tasks=8))
+    affected = np.random.default_rng(0).random(result.predictions.shape) < 0.3
+    scores, kept = f1_without(result, affected)
+    assert kept.all()
+    for task in range(8):
+        rest = ~affected[task]
+        assert scores[task] == pytest.approx(f1_scores(
+            result.query_labels[rest], result.predictions[task:task + 1, rest], 5).mean())
+    everything = np.ones_like(affected)
+    assert not f1_without(result, everything)[1].any()
+
+
+def test_overlap_is_looked_for_within_a_task_only():
+    query, support = np.array([[1, 2], [3, 4]]), np.array([[2, 9], [1, 2]])
+    assert in_same_task(query, support).tolist() == [[False, True], [False, False]]
+
+
+def test_near_cells_average_novel_classes_and_wait_until_all_are_there(tmp_path):
+    for novel in ("0", "1"):
+        for model in ("clp", "fsp"):
+            if (novel, model) != ("1", "fsp"):
+                draw_result(tmp_path, model=f"{model}_wo_{novel}", novel_class=novel,
+                            skill=0.7 if model == "clp" else 0.6)
+    runs = _evidence(tmp_path).runs
+    grid, = grids(runs)
+    assert grid.novels == ("0", "1") and grid.methods == ["FSP · Ridge", "CLP · Ridge"]
+    numbers = grid.cells["CLP · Ridge", 5]
+    place = place_of(numbers, runs)
+    assert place.mean == pytest.approx(np.mean([runs[n].closed.mean for n in numbers]))
+    assert place.closed == pytest.approx(np.hypot(*[runs[n].closed.half for n in numbers]) / 2)
+    assert standing(grid, 5, runs).best == "CLP · Ridge" and not standing(grid, 5, runs).p
+
+
+def test_best_is_told_from_clearly_worse_and_not_from_its_equal(tmp_path):
+    for clf, skill in (("Ridge", 0.7), ("logistic_regression", 0.7), ("nearest_centroid", 0.5)):
+        draw_result(tmp_path, clf=clf, skill=skill, tasks=60)
+    runs = _evidence(tmp_path).runs
+    grid, = grids(runs)
+    stand = standing(grid, 5, runs)
+    assert "FSP · NC" not in stand.alike and len(stand.alike) <= 1
+
+
+def test_partners_differ_in_one_thing_only(tmp_path):
+    for model in ("clp", "fsp"):
+        for mode in ("linear", "latent_aug"):
+            draw_result(tmp_path, model=model, mode=mode)
+    draw_result(tmp_path, model="clp", mode="latent_aug", num_aug_shots=50)
+    runs = _evidence(tmp_path).runs
+    name = [(run.family, run.config["mode"], run.config["num_aug_shots"]) for run in runs]
+    assert sorted((name[i], name[j]) for i, j in partners(runs, "mode")) == [
+        (("clp", "latent_aug", 50), ("clp", "linear", 100)), (("clp", "latent_aug", 100), ("clp", "linear", 100)),
+        (("fsp", "latent_aug", 100), ("fsp", "linear", 100))]
+    assert all(runs[i].family == "clp" and runs[j].family == "fsp" for i, j in partners(runs, "family"))
+    assert len(partners(runs, "family")) == 2
