@@ -3,7 +3,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,3 +248,17 @@ def test_signals_reach_the_child_and_are_waited_for(tmp_path, sent, code, word):
     assert process.returncode == code
     assert (tmp_path / "state").read_text() == "saved"
     assert word in (tmp_path / "log.txt").read_text()
+
+
+def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path):
+    process = start(tmp_path, "import os, time; print('ready', os.getpid(), flush=True); time.sleep(60)")
+    child = next(int(line.split()[1]) for line in process.stdout if line.startswith("ready"))
+    process.kill()
+    process.wait()
+    for _ in range(100):
+        if not (Path("/proc") / str(child)).exists():
+            break
+        time.sleep(0.1)
+    else:
+        os.kill(child, signal.SIGKILL)
+        pytest.fail("the child went on")

@@ -1,7 +1,9 @@
 """A whole protocol on tiny drawn tiles, as a user runs it: from nothing to the table, again, changed, interrupted."""
 import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,10 @@ from conftest import ROOT
 
 from lowshot.drawn import TISSUES
 from lowshot.files import file_sha256
-from lowshot.lists import read_list
+from lowshot.lists import read_list, write_list
 from lowshot.results import find_results, read_result
 
+STAGES = "data,pretrain,extract,tasks,dictionary,meta_test"
 TRAINING = """_base_ = {base!r}
 _crop = [dict(type='RandomResizedCrop', size=32), dict(type='ToTensor'),
          dict(type='Normalize', mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2])]
@@ -167,3 +170,60 @@ def test_dry_run_names_every_step_and_touches_nothing(tmp_path, run):
     for step in ("pretrain clp: to do", "extract clp: to do", "tasks near/9-way-1-shot_wo_8: to do"):
         assert step in done.stdout
     assert sorted(p.name for p in path.parent.iterdir()) == ["clp.py", "extract.py", "fsp.py", "protocol.json"]
+
+
+def test_killed_and_started_again_it_ends_with_the_same_results(finished, tmp_path, run):
+    """kill -9 in the middle of pre-training and of meta-testing."""
+    _, whole, _ = finished
+    path = write_protocol(tmp_path / "killed")
+    for moment in ("pretrain clp: begins", "== meta_test"):
+        process = subprocess.Popen([sys.executable, "wsi_workdir/run_protocol.py", "--protocol", str(path), "--workers",
+                                    "1", "--stages", STAGES], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+        assert any(line.startswith(moment) for line in process.stdout)
+        time.sleep(2)
+        process.kill()
+        process.communicate()
+    again(run, path, "--stages", STAGES)
+    mine, theirs = contents(path.parent / "workdir"), contents(whole)
+    for name in mine:
+        if name.startswith(("pretrained_weights", "extracted_feats", "tasks")) and not name.endswith(".json"):
+            assert mine[name] == theirs[name], name
+    for name in find_results(whole / "results"):
+        other = path.parent / "workdir/results" / name.relative_to(whole / "results")
+        assert np.array_equal(read_result(other).predictions, read_result(name).predictions), name
+
+
+def test_another_list_makes_what_depends_on_it_again_and_nothing_else(finished, run):
+    path, workdir, _ = finished
+    protocol = json.loads(path.read_text())
+    lists = Path(protocol["sets"]["LC"]["list"])
+    images = read_list(lists, labeled=True)
+    fewer = path.parent / "fewer.txt"
+    write_list(fewer, images.names[:-1], images.labels[:-1])
+    protocol["sets"]["LC"]["list"] = str(fewer)
+    other = path.parent / "other.json"
+    other.write_text(json.dumps(protocol))
+    done = again(run, other, "--stages", "pretrain,extract,tasks")
+    begun = {line.split(":")[0] for line in done.stdout.splitlines() if "begins" in line}
+    assert begun == {"extract clp", "extract mean_rgb", "tasks mixture/5-way-1-shot"}
+    assert len(np.load(workdir / "extracted_feats/clp/LC.npy")) == len(images) - 1
+    again(run, path)  # back to the first state, for the other tests
+
+
+def test_features_brought_along_need_neither_weights_nor_images(finished, tmp_path, run):
+    path, workdir, _ = finished
+    protocol = json.loads(path.read_text())
+    shutil.copytree(workdir / "extracted_feats", tmp_path / "own/extracted_feats")
+    for provenance in (tmp_path / "own/extracted_feats").rglob("*.json"):
+        provenance.unlink()
+    protocol |= dict(workdir=str(tmp_path / "own"), images={})
+    for image_set in protocol["sets"].values():
+        image_set["root"] = str(tmp_path / "nowhere")
+        image_set["list"] = str(tmp_path / "nowhere/list.txt")
+    protocol["tasks"].pop("out_homo")  # slides are read from the lists
+    own = tmp_path / "protocol.json"
+    own.write_text(json.dumps(protocol))
+    done = again(run, own, "--only", "mixture", "--stages", STAGES)
+    assert "its features were brought along" in done.stdout and "train.sh" not in done.stdout
+    same = "results/mixture/clp/1shot_latent_aug_logistic_regression.json"
+    assert np.array_equal(read_result(tmp_path / "own" / same).predictions, read_result(workdir / same).predictions)

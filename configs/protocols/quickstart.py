@@ -10,7 +10,7 @@ workdir = 'wsi_workdir/workdir/quickstart'
 seed = 0
 
 _data = f'{workdir}/tiles'
-images = dict(made_by='drawn', folder=_data, size=64, train=150, test=60, groups=30, siblings=4, slides=5,
+images = dict(made_by='drawn', folder=_data, size=64, train=120, test=60, groups=30, siblings=4, slides=5,
               per_slide=20)
 
 classes = dict(

@@ -12,7 +12,7 @@ data = dict(
     val=dict(data_source=dict(list_file=f'{_data}/meta/test_labeled.txt', root=f'{_data}/data'), pipeline=[
         dict(type='Resize', size=64), dict(type='ToTensor'), _normalize]))
 optimizer = dict(lr=0.05)
-lr_config = dict(policy='step', step=[3, 4])
+lr_config = dict(policy='step', step=[3])
 log_config = dict(interval=10)
 checkpoint_config = dict(interval=100)
 total_epochs = 4

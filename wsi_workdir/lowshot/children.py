@@ -1,6 +1,7 @@
 """Running other commands of the project: their exit codes and signals become ours, and all output goes to a log too."""
 
 import contextlib
+import ctypes
 import os
 import shlex
 import signal
@@ -35,7 +36,8 @@ def call(command, **environment):
     """
     command = [str(part) for part in command]
     print(f"$ {shlex.join(command)}", flush=True)
-    child = subprocess.Popen(command, process_group=0, env={**os.environ, "PYTHON": sys.executable, **environment})
+    child = subprocess.Popen(command, process_group=0, preexec_fn=_end_with_parent,
+                             env={**os.environ, "PYTHON": sys.executable, **environment})
     try:
         code = child.wait()
     except BaseException as error:
@@ -47,6 +49,12 @@ def call(command, **environment):
     if code:
         print(f"error: stopped, because the command above ended with exit code {code}", file=sys.stderr)
         raise SystemExit(code if code > 0 else 128 - code)
+
+
+def _end_with_parent():
+    """In a child, on Linux: be terminated when the parent is killed, rather than go on unseen."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
 
 
 @contextlib.contextmanager

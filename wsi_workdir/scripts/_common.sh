@@ -24,7 +24,11 @@ export PYTHON
 protocol() {
     name=$1
     shift
-    [ -p /dev/stdout ] || set -- --log "wsi_workdir/logs/$name.txt" "$@"
+    [ -p /dev/stdout ] || set -- "--log=wsi_workdir/logs/$name.txt" "$@"
+    run_protocol "$@"
+}
+
+run_protocol() {
     [ -z "${WORKERS:-}" ] || set -- --workers "$WORKERS" "$@"
     [ -z "${GPUS:-}" ] || set -- --gpus "$GPUS" "$@"
     exec "$PYTHON" wsi_workdir/run_protocol.py --protocol "${PROTOCOL:-configs/protocols/paper.py}" "$@"

@@ -29,4 +29,4 @@ done
 . "$(dirname "$0")/_common.sh"
 . wsi_workdir/scripts/_install.sh
 install requirements.txt
-protocol "$name" "$@"
+run_protocol --log="wsi_workdir/logs/$name.txt" "$@"

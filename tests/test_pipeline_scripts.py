@@ -1,0 +1,85 @@
+"""The shell scripts: they parse under sh and bash, run under both, keep exit codes, and say the published things."""
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from test_pipeline_run import write_protocol
+
+SCRIPTS = sorted((ROOT / "wsi_workdir/scripts").glob("*.sh"))
+PUBLISHED = {"extract_near_domain_feats", "extract_mixture_and_out_domain_feats", "extract_ablation_feats",
+             "generate_near_domain_tasks", "generate_mixture_and_out_domain_tasks", "generate_ablation_tasks",
+             "near_domain", "mixture_domain", "out_domain", "ablation", "ablation_short"}
+SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
+
+
+def shell(name, *command, **environment):
+    return subprocess.run([name, *map(str, command)], cwd=ROOT, text=True, capture_output=True, timeout=600,
+                          env={**os.environ, "PYTHON": sys.executable, **environment})
+
+
+def test_every_published_script_is_there():
+    assert {script.stem for script in SCRIPTS} >= PUBLISHED | {"quickstart"}
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_scripts_parse(name):
+    for script in [*SCRIPTS, ROOT / "tests/run.sh", ROOT / ".ci/run"]:
+        done = shell(name, "-n", script)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_a_script_runs_its_stage_and_its_options_reach_it(name, tmp_path):
+    protocol = write_protocol(tmp_path / "p")
+    done = shell(name, "wsi_workdir/scripts/generate_near_domain_tasks.sh", "--dry_run", PROTOCOL=str(protocol))
+    assert done.returncode == 0, done.stderr
+    assert "tasks near/9-way-1-shot_wo_8: to do" in done.stdout and "mixture" not in done.stdout
+
+
+def test_a_failing_stage_keeps_its_exit_code(tmp_path):
+    protocol = write_protocol(tmp_path / "p")
+    done = shell("sh", "wsi_workdir/scripts/near_domain.sh", PROTOCOL=str(protocol))
+    assert done.returncode == 2 and "no such features" in done.stderr
+
+
+def test_output_goes_to_a_log_unless_it_is_piped(tmp_path):
+    log = ROOT / "wsi_workdir/logs/generate_ablation_tasks.txt"
+    kept = log.read_bytes() if log.exists() else None
+    log.unlink(missing_ok=True)
+    try:
+        with open(tmp_path / "out.txt", "w") as stream:  # a file, as on a cluster
+            subprocess.run(["sh", "wsi_workdir/scripts/generate_ablation_tasks.sh", "--dry_run"], cwd=ROOT, check=True,
+                           stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHON": sys.executable})
+        assert log.read_text() == (tmp_path / "out.txt").read_text() != ""
+        log.unlink()
+        shell("sh", "wsi_workdir/scripts/generate_ablation_tasks.sh", "--dry_run")
+        assert not log.exists()
+    finally:
+        log.unlink(missing_ok=True)
+        if kept is not None:
+            log.write_bytes(kept)
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_quickstart_finds_a_folder_of_tiles_from_where_the_user_stands(name, tmp_path):
+    (tmp_path / "my tiles").mkdir()
+    environment = tmp_path / "environment"
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to(sys.executable)
+    with open(ROOT / "requirements.txt") as stream:  # as if installed before
+        stamp = subprocess.run(["cksum"], stdin=stream, text=True, capture_output=True, check=True).stdout
+    (environment / ".few-shot-wsi-requirements.txt").write_text(stamp)
+    done = subprocess.run([name, str(ROOT / "wsi_workdir/scripts/quickstart.sh"), "--tiles", "my tiles"], cwd=tmp_path,
+                          text=True, capture_output=True, timeout=600,
+                          env={**os.environ, "VIRTUAL_ENV": str(environment), "PYTHONPATH": os.pathsep.join(
+                              path for path in sys.path if path.endswith("site-packages"))})
+    assert done.returncode == 2
+    assert f"{tmp_path}/my tiles/CRC5/data/train: no such folder of images" in done.stderr
+
+
+def test_help_of_quickstart_needs_no_installation():
+    done = shell("sh", "wsi_workdir/scripts/quickstart.sh", "--help")
+    assert done.returncode == 0 and "--tiles DIR" in done.stdout
