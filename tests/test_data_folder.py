@@ -234,6 +234,5 @@ def test_the_protocol_runs_from_tiles_to_f1(tmp_path, run, monkeypatch):
                  "--workers", "1")
     assert result.returncode == 0, result.stderr
     assert load_labels(tmp_path / "work" / "extracted_feats" / "test_labels.npy").tolist() == [0] * 6 + [1] * 6
-    found = {path.name for path in (tmp_path / "work" / "results" / "near" / "mean_rgb").glob("*shot_linear_Ridge*.json")}
-    assert {name for name in found if not name.endswith(".meta.json")} == {
-        "1shot_linear_Ridge_distinct.json", "5shot_linear_Ridge_distinct.json"}
+    found = {path.name for path in (tmp_path / "work" / "results" / "near" / "mean_rgb").glob("*.json")}
+    assert found >= {"1shot_linear_Ridge_distinct.json", "5shot_linear_Ridge_distinct.json"}

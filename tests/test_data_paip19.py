@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from data_material import ROOT, make_masks, make_slide, rectangle, xml_text
+from data_material import ROOT, make_masks, make_slide, rectangle, run_as_user, xml_text
 from PIL import Image
 
 from lowshot.errors import UserError
@@ -188,6 +188,14 @@ def test_terminated_keeps_finished_slides_and_leaves_no_half_one(cohort, tmp_pat
         tiles = json.loads((folder / "tiles.json").read_text())["tiles"]
         assert all((folder / name).is_file() for names in tiles for name in names)
     assert (tmp_path / "o" / "meta").exists() == (process.returncode == 0)
+
+
+def test_a_full_disk_stops_the_run_and_leaves_no_half_slide(cohort):
+    arguments = ("--slides", cohort, "--out", "out", "--train_slides", "2", *FAST)
+    result = run_as_user("tools/prepare_data/paip19.py", *arguments, cwd=cohort.parent, file_limit=3000)
+    assert result.returncode == 2
+    assert re.search(r"png: the file would grow over the size limit; free some space", result.stderr)
+    assert os.listdir(cohort.parent / "out") == ["data"] and os.listdir(cohort.parent / "out" / "data") == []
 
 
 # --- scale -----------------------------------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ Imported as `prepare_data` with `tools/` on the path.
 
 | module | idea |
 | --- | --- |
-| `images` | find the image files of a folder; names that a list can hold |
-| `download` | one file of a public record: resume, checksum |
-| `archive` | unpack zip and tar where nothing leaves the target |
+| `nct`, `lc25000`, `paip19`, `folder` | the commands, one a data set |
+| `images`, `table` | the image files of a folder; what is known of each, from folders or a CSV |
+| `download`, `archive` | one file of a public record, resumed and checked; unpacking that nothing leaves |
 | `splits` | seeded random, stratified and grouped splits |
-| `appearance`, `keypoints`, `originals` | LC25000's groups: which tiles are augmented copies of one original |
-| `publish` | all lists of a data set appear together or not at all |
+| `publish`, `links` | all lists of a data set appear together or not at all; images stay where they are |
+| `own_protocol` | the protocol file for a data set of one's own |
+| `slides`, `tissue`, `annotation`, `cutting` | tiles and grid of a slide; tissue, ink; masks, XML; one slide's tiles |
+| `appearance`, `keypoints`, `originals` | augmented copies of one tile: alike, proved, grouped |
 """
