@@ -7,7 +7,7 @@ covariances and seed, cluster by cluster, so it is written only while it is smal
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +54,10 @@ class Dictionary:
         """(S, D) float64 draws from N(0, covariance k): L·ε with L·Lᵀ = covariance + jitter·I."""
         if self.bank is not None:
             return np.asarray(self.bank[k])
-        return self._drawn.get(k, lambda: self._draw(int(k)))
+        return self._drawn.get(k, lambda: self.draw(int(k)))
 
-    def _draw(self, k):
+    def draw(self, k):
+        """As `shifts`, from covariance and seed, whatever is stored."""
         noise = generator(self.seed, "shift_bank", k).standard_normal((self.num_shift_vectors, self.dim))
         return noise @ cholesky_factor(self.covariances[k]).T
 
@@ -136,54 +137,63 @@ def bank_files(folder, prefix, num_prototypes):
 
 
 def save_dictionary(folder, prefix, dictionary):
-    """Write the files of the published form, and the JSON last: without it the dictionary is not finished."""
+    """Write the files of the published form. The JSON goes first: stopped half-way, a reader finds files that it does
+    not describe, and says so."""
     files = bank_files(folder, prefix, len(dictionary))
-    files["json"].unlink(missing_ok=True)
-    files["SHIFT"].unlink(missing_ok=True)
-    write_npy(files["PROTO"], dictionary.prototypes)
-    write_npy(files["COV"], dictionary.covariances)
-    size = len(dictionary) * dictionary.num_shift_vectors * dictionary.dim * 8
-    if size < SHIFT_FILE_LIMIT:
-        write_npy(files["SHIFT"], np.stack([dictionary.shifts(k) for k in range(len(dictionary))]))
     write_json(files["json"], {"schema": SCHEMA, "num_prototypes": len(dictionary), "dim": dictionary.dim,
                                "num_shift_vectors": dictionary.num_shift_vectors, "seed": dictionary.seed,
                                "jitter": JITTER, "identity": dictionary.identity, "how": dictionary.how})
+    files["SHIFT"].unlink(missing_ok=True)
+    write_npy(files["PROTO"], dictionary.prototypes)
+    write_npy(files["COV"], dictionary.covariances)
+    if len(dictionary) * dictionary.num_shift_vectors * dictionary.dim * 8 < SHIFT_FILE_LIMIT:
+        write_npy(files["SHIFT"], np.stack([dictionary.shifts(k) for k in range(len(dictionary))]))
 
 
 def load_dictionary(folder, prefix, num_prototypes, dim=None):
     """Read a dictionary made here, or the three (or the first two) files of the authors.
 
     Without the JSON beside them the files are taken as they are, with a notice; shifts that are not stored are then
-    drawn with the published number, 2,000, from seed 0. UserError: missing files, shapes that disagree with each
-    other, with K or with `dim` (width of the features), numbers that are not finite.
+    drawn with the published number, 2,000, from seed 0. Covariances and stored shifts are memory-mapped.
+    UserError: missing files, shapes that disagree with each other, with K or with `dim` (width of the features),
+    numbers that are not finite, files other than the JSON describes.
     """
     files = bank_files(folder, prefix, num_prototypes)
     make = f"make it with wsi_workdir/dict_construction.py --num_prototypes {num_prototypes}"
-    prototypes = _read_bank(files["PROTO"], (num_prototypes, dim), make)
+    prototypes = np.array(_read_bank(files["PROTO"], (num_prototypes, dim), make))
     dim = prototypes.shape[1]
     covariances = _read_bank(files["COV"], (num_prototypes, dim, dim), make)
-    stored = files["SHIFT"].exists()
-    bank = _read_bank(files["SHIFT"], (num_prototypes, None, dim), make, mapped=True) if stored else None
-    if files["json"].exists():
-        facts = read_json(files["json"], "description of a dictionary")
-        made = make_dictionary(prototypes, covariances, num_shift_vectors=facts["num_shift_vectors"],
-                               seed=facts["seed"], how=facts["how"])
-        if made.identity != facts["identity"]:
-            raise UserError(f"{files['json']}: does not describe the files beside it; {make} --overwrite")
-    else:
-        shown = "its own shift bank" if stored else "shifts drawn from seed 0"
-        print(f"notice: {files['PROTO']}: no description beside it, taken as it is with {shown}", file=sys.stderr)
-        made = make_dictionary(prototypes, covariances)
+    bank = _read_bank(files["SHIFT"], (num_prototypes, None, dim), make) if files["SHIFT"].exists() else None
+    if not files["json"].exists():
+        return _taken_as_it_is(files, prototypes, covariances, bank)
+    facts = read_json(files["json"], "description of a dictionary")
+    made = make_dictionary(prototypes, covariances, num_shift_vectors=facts.get("num_shift_vectors", 1),
+                           seed=facts.get("seed", 0), how=facts.get("how"))
+    if made.identity != facts.get("identity"):
+        raise UserError(f"{files['json']}: does not describe the files beside it; {make} --overwrite")
     if bank is None:
         return made
-    identity = made.identity if files["json"].exists() else json_sha256([made.identity, arrays_sha256(shifts=bank)])
-    return Dictionary(prototypes, covariances, bank.shape[1], made.seed, identity, made.how, bank)
+    rows, scale = made.draw(0)[:8], np.sqrt(np.trace(covariances[0]) / dim)
+    if bank.shape[1] != made.num_shift_vectors or not np.allclose(bank[0, :8], rows, rtol=0, atol=1e-6 * scale):
+        raise UserError(f"{files['SHIFT']}: not the shifts of the dictionary beside it; remove the file, they are "
+                        "drawn again from the seed")
+    return replace(made, bank=bank)
 
 
-def _read_bank(path, shape, make, mapped=False):
-    """Array of `path`, checked against `shape` (None: any length)."""
+def _taken_as_it_is(files, prototypes, covariances, bank):
+    shown = "shifts drawn from seed 0" if bank is None else "its own shift bank"
+    print(f"notice: {files['PROTO']}: no description beside it, taken as it is with {shown}", file=sys.stderr)
+    made = make_dictionary(prototypes, covariances)
+    if bank is None:
+        return made
+    identity = json_sha256([made.identity, arrays_sha256(shifts=bank)])
+    return replace(made, num_shift_vectors=bank.shape[1], identity=identity, bank=bank)
+
+
+def _read_bank(path, shape, make):
+    """Memory-mapped array of `path`, checked against `shape` (None: any length)."""
     try:
-        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file of the dictionary; {make}") from None
     except (ValueError, EOFError, OSError) as error:
@@ -195,4 +205,4 @@ def _read_bank(path, shape, make, mapped=False):
                         f"it belongs to other features or another number of prototypes; {make}")
     if not all(np.isfinite(part).all() for part in array):
         raise UserError(f"{path}: holds numbers that are not finite (an empty cluster of the published code?); {make}")
-    return array if mapped else array.astype(np.float64, copy=False)
+    return array if array.dtype == np.float64 else array.astype(np.float64)

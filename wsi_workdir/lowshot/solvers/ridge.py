@@ -38,7 +38,7 @@ def expected(support, labels, ways, query, augmentation):
     """Classes (T, q) where each support's A features are replaced by their expectation over the draws.
 
     The features of support z in cluster k are z (once) and z + δ (A−1 times), δ any row of the cluster's bank, which
-    has mean m_k and covariance C_k. With u = z + β m_k, β = (A−1)/A, the mean of the A features, their expected sums are
+    has mean m_k and covariance C_k. With u = z + β m_k, β = (A−1)/A, the mean of the A features, the expected sums are
         E Σ x = A u,     E Σ x xᵀ = A z zᵀ + (A−1)(z m_kᵀ + m_k zᵀ + m_k m_kᵀ + C_k)
                                   = A u uᵀ + (A−1)(C_k + m_k m_kᵀ/A).
     So with U the rows u, centred (and Y likewise), and n_k supports in cluster k,
