@@ -232,6 +232,16 @@ def test_the_exit_code_of_a_child_is_ours_and_its_output_is_logged(tmp_path):
     assert "said" in output and "warned" in output and (tmp_path / "log.txt").read_text() == output
 
 
+def test_a_log_ends_although_worker_processes_are_still_there(tmp_path):
+    text = ("import sys\n"
+            f"sys.path[:0] = [{str(ROOT / 'wsi_workdir')!r}]\n"
+            "from joblib import Parallel, delayed\nfrom lowshot.children import logged\n"
+            f"with logged({str(tmp_path / 'log.txt')!r}):\n"
+            "    Parallel(2)(delayed(abs)(i) for i in range(4))\n    print('done')\n")
+    done = subprocess.run([sys.executable, "-c", text], timeout=100, text=True, capture_output=True)
+    assert done.returncode == 0 and done.stdout == (tmp_path / "log.txt").read_text() == "done\n"
+
+
 @pytest.mark.parametrize("sent, code, word", [(signal.SIGTERM, 143, "terminated"), (signal.SIGINT, 130, "interrupted")])
 def test_signals_reach_the_child_and_are_waited_for(tmp_path, sent, code, word):
     state = str(tmp_path / "state")

@@ -2,12 +2,15 @@
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
+import termios
+import time
 from pathlib import Path
 
 from lowshot.errors import Terminated
@@ -68,7 +71,7 @@ def logged(path):
     terminal = sys.stderr.isatty()
     # -i: an interrupt must not end the log before the last words
     tee = subprocess.Popen(["tee", "-i", str(path)], stdin=subprocess.PIPE, process_group=0)
-    kept = [os.dup(1), os.dup(2)]
+    kept, pipe = [os.dup(1), os.dup(2)], os.dup(tee.stdin.fileno())
     if terminal:
         os.environ["LOWSHOT_TERMINAL"] = "/dev/tty"
     try:
@@ -77,9 +80,17 @@ def logged(path):
         yield
     finally:
         _redirect(*kept)
-        for number in kept:
+        while tee.poll() is None and _unread(pipe):
+            time.sleep(0.01)
+        for number in (*kept, pipe):
             os.close(number)
-        tee.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # joblib's helpers hold the pipe until this process ends
+            tee.wait(0.5)
+
+
+def _unread(pipe):
+    """Bytes in a pipe that its reader has not taken yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _redirect(out, err):
