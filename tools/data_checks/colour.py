@@ -11,7 +11,7 @@ from lowshot import seeds
 
 FOLDS = 5
 LARGEST = 10_000  # images; more are sampled, the same at every run
-TREES = 200
+TREES = 100
 
 
 def predictability(features, labels, groups, workers, seed=0):

@@ -11,7 +11,7 @@ from data_checks.duplicates import exact_groups, near_groups
 from data_checks.measure import FLAT
 
 IMBALANCE = 2.0   # largest class over smallest class, above which it is a finding
-COLOUR = 0.5      # share of the way from chance to perfect that colour alone may go
+COLOUR = 0.5      # share of the way from chance to perfect that colour alone may go, beyond two standard errors
 EXAMPLES = 5
 
 
@@ -191,7 +191,10 @@ def colour_facts(checked, measured, workers):
 def check_colour(checked, facts):
     chance = facts["chance"]
     for what, accuracy in facts["balanced_accuracy"].items():
-        if accuracy is not None and accuracy - chance > COLOUR * (1 - chance):
+        if accuracy is None:
+            continue
+        error = np.sqrt(accuracy * (1 - accuracy) / len(checked.images))  # few images prove little
+        if accuracy - 2 * error - chance > COLOUR * (1 - chance):
             what = what.replace("mean_rgb", "the mean colour").replace("histogram", "the colour histogram")
             yield Finding("colour", (checked.name,), f"{what} alone predicts the class with a balanced accuracy of "
                           f"{100 * accuracy:.1f} % (chance {100 * chance:.1f} %)", round(100 * accuracy))
