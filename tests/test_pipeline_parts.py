@@ -12,14 +12,14 @@ import pytest
 import run_protocol
 from conftest import ROOT
 
-from lowshot import summary
-from lowshot.data_stage import make_data
 from lowshot.errors import UserError
-from lowshot.listing import list_folder, write_if_other, write_without_classes
 from lowshot.lists import read_list, write_list
-from lowshot.plan import Plan
+from lowshot.pipeline import summary
+from lowshot.pipeline.data import make_data
+from lowshot.pipeline.listing import list_folder, write_if_other, write_without_classes
+from lowshot.pipeline.plan import Plan
+from lowshot.pipeline.records import ImageHashes, Records, Step
 from lowshot.protocol import build_protocol, load_protocol
-from lowshot.records import ImageHashes, Records, Step
 
 PAPER = str(ROOT / "configs/protocols/paper.py")
 
@@ -210,7 +210,7 @@ def test_a_tiles_folder_that_lacks_a_class_is_refused_before_anything_is_written
 
 CHILD = """import sys
 sys.path[:0] = [{root!r}]
-from lowshot.children import call, logged
+from lowshot.pipeline.children import call, logged
 from lowshot.errors import run_command
 def main(argv):
     call([sys.executable, "-c", {program!r}])
@@ -235,7 +235,7 @@ def test_the_exit_code_of_a_child_is_ours_and_its_output_is_logged(tmp_path):
 def test_a_log_ends_although_worker_processes_are_still_there(tmp_path):
     text = ("import sys\n"
             f"sys.path[:0] = [{str(ROOT / 'wsi_workdir')!r}]\n"
-            "from joblib import Parallel, delayed\nfrom lowshot.children import logged\n"
+            "from joblib import Parallel, delayed\nfrom lowshot.pipeline.children import logged\n"
             f"with logged({str(tmp_path / 'log.txt')!r}):\n"
             "    Parallel(2)(delayed(abs)(i) for i in range(4))\n    print('done')\n")
     done = subprocess.run([sys.executable, "-c", text], timeout=100, text=True, capture_output=True)

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from lowshot.drawn import TISSUES
 from lowshot.files import file_sha256
 from lowshot.lists import read_list, write_list
+from lowshot.pipeline.drawn import TISSUES
 from lowshot.results import find_results, read_result
 
 STAGES = "data,pretrain,extract,tasks,dictionary,meta_test"

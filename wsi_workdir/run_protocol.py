@@ -8,14 +8,14 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from lowshot.children import logged
 from lowshot.engine import BACKENDS, worker_count
 from lowshot.errors import UserError, run_command
 from lowshot.files import write_json
-from lowshot.plan import ABLATION, Plan
+from lowshot.pipeline.children import logged
+from lowshot.pipeline.plan import ABLATION, Plan
+from lowshot.pipeline.stages import STAGES, run_stages
 from lowshot.protocol import DEFAULT, SAMPLING, load_protocol
 from lowshot.settings import LATENT, parse_shard
-from lowshot.stages import STAGES, run_stages
 
 EXAMPLE = """examples:
   python wsi_workdir/run_protocol.py --protocol configs/protocols/quickstart.py

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from lowshot.drawn import Drawing, draw_all
 from lowshot.errors import UserError
-from lowshot.listing import check_set, list_folder, write_if_other, write_without_classes
-from lowshot.plan import check_asked
+from lowshot.pipeline.drawn import Drawing, draw_all
+from lowshot.pipeline.listing import check_set, list_folder, write_if_other, write_without_classes
+from lowshot.pipeline.plan import check_asked
 from lowshot.protocol import novel_tag
 
 MAKERS = ("drawn", "folders", "commands")

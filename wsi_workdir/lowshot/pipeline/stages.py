@@ -1,20 +1,20 @@
 """The stages of a protocol in their order.
 
 Only what the chosen tasks need is done, and of that only what is not finished: steps by their record
-(lowshot.records), runs of meta-testing by their result files, drawn tiles and lists by comparing them.
+(lowshot.pipeline.records), runs of meta-testing by their result files, drawn tiles and lists by comparing them.
 """
 
 import argparse
 import time
 from pathlib import Path
 
-from lowshot.data_stage import make_data
 from lowshot.engine import run_all
 from lowshot.errors import UserError
+from lowshot.pipeline.data import make_data
+from lowshot.pipeline.steps import dictionary_steps, extract_steps, pretrain_steps, report_steps, task_steps, view_steps
+from lowshot.pipeline.summary import as_text, write
 from lowshot.printed import print_run
 from lowshot.results import read_result
-from lowshot.steps import dictionary_steps, extract_steps, pretrain_steps, report_steps, task_steps, view_steps
-from lowshot.summary import as_text, write
 
 
 def run_stages(plan, names):

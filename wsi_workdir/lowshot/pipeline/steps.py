@@ -3,16 +3,16 @@
 import sys
 from pathlib import Path
 
-from lowshot.children import call, script
 from lowshot.dictionary import bank_files
 from lowshot.errors import UserError
 from lowshot.features import features_sha256, labels_sha256, provenance_file
 from lowshot.files import file_sha256, json_sha256
 from lowshot.generation import make_tasks, set_labels
 from lowshot.legacy import views_of
-from lowshot.listing import check_set
-from lowshot.pretraining import Pretraining, resolved_config
-from lowshot.records import Step
+from lowshot.pipeline.children import call, script
+from lowshot.pipeline.listing import check_set
+from lowshot.pipeline.pretraining import Pretraining, resolved_config
+from lowshot.pipeline.records import Step
 from lowshot.results import find_results
 from lowshot.tasks import load_tasks
 

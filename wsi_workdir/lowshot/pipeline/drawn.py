@@ -24,7 +24,7 @@ from lowshot import progress, seeds
 from lowshot.errors import UserError
 from lowshot.files import file_sha256, json_sha256, read_json, replacing, write_json
 from lowshot.lists import write_list
-from lowshot.tissue import Tissue, draw_stain, draw_tile
+from lowshot.pipeline.tissue import Tissue, draw_stain, draw_tile
 
 VERSION = 1  # of the drawings: raise it with every change that moves a pixel
 MANIFEST = "drawn.json"

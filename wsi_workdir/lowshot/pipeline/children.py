@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lowshot.errors import Terminated
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def script(path):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lowshot.children import call, free_port, script
 from lowshot.errors import UserError
 from lowshot.files import file_sha256, json_sha256, read_json, write_json
 from lowshot.lists import read_list
+from lowshot.pipeline.children import call, free_port, script
+from lowshot.pipeline.records import ImageHashes, Step
 from lowshot.protocol import Protocol
-from lowshot.records import ImageHashes, Step
 
 INPUTS = "inputs.json"  # in a work dir: what the checkpoints there were trained on
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lowshot.errors import UserError
 from lowshot.lists import read_list
+from lowshot.pipeline.records import ImageHashes, Records
 from lowshot.protocol import Protocol
-from lowshot.records import ImageHashes, Records
 from lowshot.settings import runs_of, task_files_of
 
 ABLATION = ("no", "short", "full")  # short: without augmented views
