@@ -169,7 +169,9 @@ def test_lists_that_share_images_and_groups_say_so(check, clean, tmp_path):
     overlaps = {tuple(finding["lists"]): finding["count"] for finding in found(report, "group_overlap")}
     assert overlaps == {("train", "test"): 2, ("train", "support"): 1, ("test", "support"): 1}
     assert [finding["lists"] for finding in found(report, "no_group")] == [["train"], ["support"]]
-    assert any("11 of 12 images share their group" in f["text"] for f in found(report, "groups_inside"))
+    assert not found(report, "groups_inside")  # support and query have lists of their own
+    _, report = check("--groups", tmp_path / "groups.csv", lists=("train",))
+    assert "11 of 12 images share their group" in found(report, "groups_inside")[0]["text"]
 
 
 def test_imbalance_and_repeated_lines(check, clean):

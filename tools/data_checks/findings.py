@@ -154,8 +154,10 @@ def _common(keys, rows, others):
     return [(int(rows[i]), int(others[first[place[i]]])) for i in found]
 
 
-def check_groups(checked):
-    """Images that the table of groups forgets; groups of several images, from which a task may draw both sides."""
+def check_groups(checked, alone):
+    """Images that the table of groups forgets; groups of several images, from which a task may draw both sides.
+
+    alone: no other list is in the same table, so support and query can only come from this one."""
     if checked.groups is None:
         return
     lacking = [name for name, group in zip(checked.images.names, checked.groups, strict=True) if group is None]
@@ -164,7 +166,7 @@ def check_groups(checked):
                       lacking[:EXAMPLES])
     sizes = Counter(group for group in checked.groups if group is not None)
     several = [group for group, count in sizes.most_common() if count > 1]
-    if several:
+    if several and alone:
         count = sum(sizes[group] for group in several)
         yield Finding("groups_inside", (checked.name,), f"{count} of {len(checked.images)} images share their group "
                       f"with another ({len(sizes)} groups): where support and query both come from this list, draw "
@@ -211,7 +213,8 @@ def all_findings(sets, measured, workers):
             "list": str(checked.images.path), "root": str(checked.root), "images": len(checked.images),
             "classes": {name: int((checked.labels == label).sum()) for label, name in checked.classes.items()},
             "labelled": checked.images.labels is not None, "too_uniform_to_compare": int(flat.sum()), "colour": colours}
-        found += [*check_files(checked, measured), *check_balance(checked), *check_groups(checked),
+        alone = sum(other.table == checked.table for other in sets) == 1
+        found += [*check_files(checked, measured), *check_balance(checked), *check_groups(checked, alone),
                   *check_duplicates_within(checked, measured), *check_colour(checked, colours)]
     for one, two in combinations(sets, 2):
         found += check_between(one, two, measured)

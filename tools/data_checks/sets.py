@@ -17,6 +17,7 @@ class CheckedList:
     labels: np.ndarray           # (N,) int64, all 0 where the list has none
     classes: dict                # label: name
     groups: tuple | None = None  # of str or None (image without group), N entries; None where no table is given
+    table: int | None = None     # which of the group tables
     rows: np.ndarray | None = None   # (N,) int64, rows of the measured images, set by `with_rows`
 
     def paths(self):
@@ -33,7 +34,8 @@ def load_sets(lists, roots, group_files, classes):
         images = read_list(path)
         root = roots[position % len(roots)] if roots else _usual_root(images)
         labels = np.zeros(len(images), np.int64) if images.labels is None else images.labels
-        sets.append(CheckedList(name, images, root, labels, _class_names(images, classes), _groups(images, tables)))
+        sets.append(CheckedList(name, images, root, labels, _class_names(images, classes),
+                                *_groups(images, tables)))
     return sets
 
 
@@ -79,7 +81,8 @@ def _class_names(images, given):
 
 
 def _groups(images, tables):
-    for table in tables:
+    """(groups, which table) of the first table that knows one of the images, or (None, None)."""
+    for number, table in enumerate(tables):
         if any(name in table for name in images.names):
-            return tuple(table.get(name) or None for name in images.names)
-    return None
+            return tuple(table.get(name) or None for name in images.names), number
+    return None, None
