@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 from _world import make_world
@@ -150,8 +151,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(world):
     options, settings, whole = long_run(world)
     process = start(*options, "--num_threads", 2)
     wait_for(lambda: len(chunks(world[0])) >= 2, process)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.communicate()  # returns when the workers have ended too: they hold its standard output
     found = len(chunks(world[0]))
     assert not settings.result_file.exists() and found >= 2
     process = start(*options, "--num_threads", 1)
@@ -164,6 +165,21 @@ def test_a_killed_run_goes_on_and_ends_the_same(world):
     assert settings.result_file.read_bytes() == whole
     assert read_result(settings.result_file).meta["tasks_kept_from_earlier"] >= 50 * (found + 1)
     assert not chunks(world[0]) and not list(settings.result_file.parent.glob(".*"))
+
+
+@pytest.mark.skipif(joblib.cpu_count() < 2, reason="one core: no worker processes to kill")
+def test_a_killed_worker_is_one_line_and_finished_work_is_kept(world):
+    options, settings, _ = long_run(world)
+    process = start(*options)
+    wait_for(lambda: chunks(world[0]), process)
+    commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in Path(
+        f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
+    worker = next(int(pid) for pid, command in commands.items() if "popen_loky" in command)
+    os.kill(worker, signal.SIGKILL)
+    err = process.communicate()[1]
+    assert process.returncode == 2 and "Traceback" not in err
+    assert "a worker process was killed, perhaps for want of memory; finished work is kept" in err.splitlines()[-1]
+    assert chunks(world[0]) and not settings.result_file.exists()
 
 
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(world, monkeypatch):

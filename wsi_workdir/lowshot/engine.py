@@ -8,10 +8,13 @@ any input starts a new folder. With the last chunk the result is written and the
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
+import os
 import platform
 import shutil
 import sys
+import threading
 import time
 import warnings
 from dataclasses import dataclass
@@ -69,8 +72,10 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
         # runs of one model side by side: a worker holds the features and the dictionary of one model at a time
         ordered = sorted(boards, key=lambda number: (runs[number].settings.task, runs[number].settings.model))
         jobs = [(number, chunk) for number in ordered for chunk in boards[number].missing]
-        calls = (joblib.delayed(_timed)(number, runs[number].job, *chunk) for number, chunk in jobs)
-        for number, chunk, predictions, seconds in _results_of(calls, min(workers, len(jobs)), backend, scheduler):
+        workers = min(workers, len(jobs))
+        parent = os.getpid() if backend == "loky" and workers > 1 else None
+        calls = (joblib.delayed(_timed)(number, runs[number].job, *chunk, parent) for number, chunk in jobs)
+        for number, chunk, predictions, seconds in _results_of(calls, workers, backend, scheduler):
             board = boards[number]
             board.add(*chunk, predictions, seconds)
             shown.update(len(predictions))
@@ -155,12 +160,24 @@ class _Board:
         self.predictions = None
 
 
-def _timed(number, job, start, stop):
+def _timed(number, job, start, stop, parent=None):
     """In a worker: one chunk, with one BLAS thread, so that neither speed nor rounding depends on the neighbours."""
+    if parent is not None:
+        _end_with(parent)
     begin = time.perf_counter()
     with threadpool_limits(1):
         predictions = score_chunk(job, start, stop)
     return number, (start, stop), predictions, time.perf_counter() - begin
+
+
+@functools.cache
+def _end_with(parent):
+    """End this process when its parent does: killed by force, that cannot tell its workers to stop."""
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _results_of(calls, workers, backend, scheduler):
