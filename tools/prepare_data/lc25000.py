@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "wsi_workdir")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "wsi_workdir")]
 
 from lowshot.errors import UserError, run_command
 from prepare_data.archive import unpack

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from joblib import Parallel, delayed
-from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from sklearn.neighbors import NearestNeighbors
 
 from lowshot.errors import UserError
 from lowshot.progress import bar
+from openselfsup.images import BrokenImage, read_image
 from prepare_data import appearance, keypoints
 from prepare_data.keypoints import Keypoints, agreement
 
@@ -81,12 +81,9 @@ def _describe_one(path):
     """(appearance, points, descriptors) of one file, or what is wrong with it."""
     cv2.setNumThreads(1)
     try:
-        with Image.open(path) as image:
-            # a JPEG is decoded at a half or a quarter where that is still enough
-            image.draft("RGB", (keypoints.SIDE, keypoints.SIDE))
-            pixels = np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow raises nearly anything on damaged files
-        return f"{path} ({type(error).__name__}: {error})"
+        pixels = read_image(path)
+    except BrokenImage as error:
+        return str(error)
     side = (keypoints.SIDE, keypoints.SIDE)
     pixels = cv2.resize(pixels, side, interpolation=cv2.INTER_AREA)
     small = cv2.resize(pixels, (appearance.SIDE, appearance.SIDE), interpolation=cv2.INTER_AREA)
