@@ -3,6 +3,7 @@
 import contextlib
 import os
 import platform
+import sys
 from pathlib import Path
 
 import mmengine
@@ -51,6 +52,11 @@ class Trainer(Runner):
     @property
     def bare_model(self):
         return getattr(self.model, "module", self.model)
+
+    @property
+    def on_terminal(self):
+        """Whether somebody watches: then a bar goes to the terminal and the lines only to the file."""
+        return distributed.rank() == 0 and sys.stderr.isatty()
 
     @property
     def images_per_iteration(self):

@@ -2,13 +2,12 @@
 import json
 import os
 import re
-import socket
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from training import CLASSES, ROOT, draw_tiles, write_config
+from training import CLASSES, ROOT, draw_tiles, free_port, write_config
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +77,10 @@ def test_classifier_is_trained_from_a_backbone_and_evaluated_by_two_processes(tr
                env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
     assert "learning rate 0.0125" in done.stdout  # 0.05 · 1 process · 2 / 8
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
     outputs = []
     for command in (["tools/test.py", config, tmp_path / "latest.pth", "--out", tmp_path / "one.json"],
                     ["bash", "tools/dist_test.sh", config, 2, tmp_path / "latest.pth", "--out", tmp_path / "two.json"]):
-        done = run(*command, env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PORT": port})
+        done = run(*command, env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PORT": free_port()})
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
@@ -224,9 +220,47 @@ distributed.stop()
 def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, run):
     script = tmp_path / "two.py"
     script.write_text(TWO)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    done = run(sys.executable, "-m", "openselfsup.launch", "--nproc_per_node", 2, "--master_port", port, script,
+    done = run(sys.executable, "-m", "openselfsup.launch", "--nproc_per_node", 2, "--master_port", free_port(), script,
                env={"PYTHONPATH": f"{ROOT}:{ROOT / 'wsi_workdir'}", "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
+
+
+def test_batched_augmentation_and_bf16_train_on_any_device(tiles, tmp_path):
+    config = write_config(tiles, "clp", epochs=1, batch=8)
+    code, error = call(tmp_path, config, "--cfg-options", "performance.device_augmentation=True",
+                       "performance.amp=True", "model.negatives=gathered", "model.momentum_buffers=True",
+                       "data.workers_per_gpu=0")
+    assert code == 0, error
+
+
+def test_a_contrastive_run_needs_the_hook_that_moves_its_keys(tiles, tmp_path):
+    config = write_config(tiles, "clp")
+    code, error = call(tmp_path, config, "--cfg-options", "custom_hooks=[]")
+    assert code == 2 and "the key encoder would never move" in error
+
+
+def test_a_fault_of_all_processes_is_told_once(tiles, tmp_path, run):
+    config = write_config(tiles, "clp")
+    done = run("bash", "tools/dist_train.sh", config, 2, "--work_dir", tmp_path, "--cfg-options",
+               "data.train.data_source.list_file=absent.txt",
+               env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PORT": free_port()})
+    assert done.returncode == 2
+    assert done.stderr.count("absent.txt: no such list") == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("launcher, variables", [
+    ("pytorch", dict(RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="node7", MASTER_PORT="1234")),
+    ("slurm", dict(SLURM_PROCID="5", SLURM_NTASKS="8", SLURM_LOCALID="1", SLURM_NODELIST="node7", MASTER_PORT="1234")),
+    ("mpi", dict(OMPI_COMM_WORLD_RANK="5", OMPI_COMM_WORLD_SIZE="8", OMPI_COMM_WORLD_LOCAL_RANK="1",
+                 MASTER_ADDR="node7")),
+])
+def test_each_launcher_says_who_a_process_is(monkeypatch, launcher, variables):
+    from openselfsup import distributed
+    ours = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    for name in ours:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    distributed._environment(launcher, port=1234)
+    assert [os.environ[name] for name in ours] == ["5", "8", "1", "node7", "1234"]

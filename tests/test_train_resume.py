@@ -1,19 +1,12 @@
 """Runs that are killed, stopped and continued end with the weights of a run that was left alone, to the bit."""
 import os
 import signal
-import socket
 
 import pytest
 import torch
-from training import draw_tiles, family, finish, start, wait_for, write_config
+from training import draw_tiles, family, finish, free_port, start, wait_for, write_config
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="finds the processes to kill under /proc")
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 def weights(folder):

@@ -1,5 +1,6 @@
 """Shared by the tests of the trainer: small drawn tiles, small configs, and processes found by their parent."""
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -80,6 +81,12 @@ def wait_for(path, process, seconds=120):
             raise AssertionError(f"ended with {process.returncode} before {path.name}:\n{process.stdout.read()}")
         time.sleep(0.02)
     raise AssertionError(f"{path} did not appear in {seconds} s")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
 
 
 def family(pid):

@@ -124,7 +124,6 @@ def _announce(trainer, config):
     interval = config.optimizer_config.update_interval
     batch = config.data.imgs_per_gpu
     log = trainer.logger.info
-    trainer.on_terminal = distributed.rank() == 0 and sys.stderr.isatty()
     log(f"{len(loader.dataset)} images, {len(loader)} iterations an epoch, {loader.num_workers} loader worker(s) a "
         f"process; effective batch size {batch * processes * interval} = {batch} images × {processes} process(es) × "
         f"{interval} iteration(s); learning rate {trainer.optim_wrapper.optimizer.param_groups[0]['initial_lr']:g} "
