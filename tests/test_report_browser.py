@@ -30,6 +30,44 @@ def driver():
         yield opened
 
 
+def _real_run(folder, features, run):
+    """Results of two classifiers on the real features, made by the commands; the folder that holds them."""
+    (folder / "extracted_feats").mkdir()
+    (folder / "extracted_feats" / "fsp").symlink_to(features / "fsp")
+    for name in ("LC_labels.npy", "NCT_train_labels.npy"):
+        (folder / "extracted_feats" / name).symlink_to(features / name)
+    names = "('colon_aca', 'colon_n', 'lung_aca', 'lung_n', 'lung_scc')"
+    (folder / "protocol.py").write_text(
+        f"name = 'real'\nworkdir = '{folder}'\nclasses = dict(LC={names})\n"
+        f"sets = dict(LC=dict(list='{features}/LC.txt', root='{features.parent}/tiles', classes='LC', config='x'))\n"
+        "models = dict(fsp=dict())\ndictionary = dict(set='LC', prefix='LC')\n"
+        "tasks = dict(mixture=dict(support='LC', query='LC', shots=(5,), num_tasks=30, "
+        "groups=dict(colon=(0, 1), lung=(2, 3, 4)), methods=(('fsp', 'linear', 'Ridge'),)))\n")
+    protocol = ("--protocol", folder / "protocol.py", "--task", "mixture", "--num_shots", "5", "--num_task", "30")
+    made = run("wsi_workdir/tools/generate_task.py", *protocol, "--initialization")
+    assert made.returncode == 0, made.stderr
+    for clf in ("Ridge", "nearest_centroid"):
+        done = run("wsi_workdir/distributed_meta_test.py", *protocol, "--model", "fsp", "--clf", clf,
+                   "--num_threads", "1", "--quiet")
+        assert done.returncode == 0, done.stderr
+    return folder / "results"
+
+
+def test_report_of_a_real_run_opens_silently_and_shows_its_tiles(driver, tmp_path, real_features, run):
+    results = _real_run(tmp_path, real_features, run)
+    done = run("wsi_workdir/report.py", results, "--out", tmp_path / "out", "--protocol", tmp_path / "protocol.py")
+    assert done.returncode == 0, done.stderr
+    driver.get_log("browser")
+    for width in (390, 1400):
+        show(driver, tmp_path / "out" / "report.html", width)
+        assert driver.get_log("browser") == []
+        assert driver.execute_script("return document.documentElement.scrollWidth") == width
+    broken = driver.execute_script("return [...document.images].filter(i => !i.complete || !i.naturalWidth).length")
+    assert broken == 0
+    if (real_features.parent / "tiles").is_dir():
+        assert driver.execute_script("return document.querySelectorAll('.tiles img').length") > 20
+
+
 def _cells(driver, table, column):
     return driver.execute_script(
         "return [...document.getElementById(arguments[0]).tBodies[0].rows].filter(r => !r.hidden)"

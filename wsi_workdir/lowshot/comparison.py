@@ -59,8 +59,10 @@ def compare_results(a, b, units=None, seed=0):
     """Comparison of two `results.Result`; UserError where they were not scored on the same tasks."""
     check_same_tasks(a, b)
     scores = a.f1.mean(1), b.f1.mean(1)
-    moves = units and units.moves(scores[0], macro_influence(a)) - units.moves(scores[1], macro_influence(b))
-    return compare_scores(*scores, seed, units, moves)
+    if units is None:
+        return compare_scores(*scores, seed)
+    moves = [units.moves(score, macro_influence(result)) for score, result in zip(scores, (a, b), strict=True)]
+    return compare_scores(*scores, seed, units, moves[0] - moves[1])
 
 
 def macro_influence(result):

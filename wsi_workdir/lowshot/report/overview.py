@@ -114,13 +114,14 @@ def all_runs(runs, target=None):
                Column("Accuracy", ("",)), Column("Balanced", ("",)),
                *(Column(name.replace("_", " "), ("",), "Groups") for name in groups),
                Column("Tasks", ("",)), Column("support", ("",), "Distinct images"),
-               Column("query", ("",), "Distinct images"), Column("Unit of open"),
+               Column("query", ("",), "Distinct images"), Column("unit", over="Open interval"),
+               Column("units, fewest a class", ("",), "Open interval"),
                *([Column(f"tasks for ± {100 * target:g}", ("",), kind) for kind in ("closed", "open")] if target
                  else [])]
     table = Table("all_runs", "Every run", (
         "Macro F1 in percent with its closed and open 95 % half-widths; 'published ±' is the mean of the class "
         "half-widths, as in the last line of the published print-out. Standard deviation and quantiles are over "
-        "tasks."), columns)
+        "tasks. Few units make wide open intervals: three slides can say little about the fourth."), columns)
     for number, run in enumerate(runs, 1):
         s = run.statistics
         figures = [run.closed.mean, run.closed.half, run.open.half,
@@ -132,7 +133,8 @@ def all_runs(runs, target=None):
             number_cell(run.shots, "{}"), text_cell(run.method),
             *(number_cell(None if f is None else 100 * f) for f in figures),
             *(number_cell(n, "{}") for n in (s["num_tasks"], s["distinct_support"], s["distinct_query"])),
-            text_cell(run.unit), *(_needed_cell(run, kind) for kind in ("closed", "open") if target)])
+            text_cell(run.unit), number_cell(run.open.n, "{}"),
+            *(_needed_cell(run, kind) for kind in ("closed", "open") if target)])
     return table
 
 

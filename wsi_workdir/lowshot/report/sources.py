@@ -40,8 +40,7 @@ class Sources:
 
     def names(self, sets, side):
         """Paths of the images of `side` ('support' or 'query'), in row order, or None. sets: Result.sets."""
-        images = self._once(_list_names, sets.get(f"{side}_list"))
-        return images
+        return self._once(_list_names, sets.get(f"{side}_list"))
 
     def _set(self, name):
         return self.protocol.sets.get(name) if self.protocol else None
