@@ -21,7 +21,9 @@ def softmax(logits):
 
 
 def minimise(problem, weights, tolerance, max_iterations=200):
-    """Weights (T, k, w+1) float64 that minimise Σ cross-entropy + penalty/2 · |w|² of each of T tasks, from `weights`.
+    """Minimise Σ cross-entropy + penalty/2 · |w|² of each of T tasks, from `weights` (T, k, w+1).
+
+    Returns the minimisers, float64, and the first gᵀ·H·g of each task (T,), for tolerances of its own.
 
     problem: has `targets` (T, k, N), `penalty`; forward(weights) → logits (T, k, N); backward(values (T, k, N)) →
     (T, k, w+1), the last column the bias, which has no penalty; precondition(shares (T, k, N)) → function that applies
@@ -29,6 +31,7 @@ def minimise(problem, weights, tolerance, max_iterations=200):
     A task stops when gᵀ·H·g ≤ tolerance, g its gradient and H the L-BFGS approximation of the inverse Hessian: twice
     the decrease of the summed loss that is still to be had, whatever the scale of the features. Its result does not
     depend on the other tasks. Warns where one has not stopped after max_iterations.
+    tolerance: function from the first gᵀ·H·g (T,) to where to stop.
     """
     shares = softmax(logits := problem.forward(weights))
     gradient = _gradient(problem, weights, shares)
@@ -39,9 +42,11 @@ def minimise(problem, weights, tolerance, max_iterations=200):
             apply, pairs = problem.precondition(shares), []
         direction = -_two_loops(gradient, pairs, apply)
         slope = _inner(gradient, direction)                          # (T,) negative
-        going &= -slope > tolerance
+        if iteration == 0:
+            first, limit = -slope, tolerance(-slope)
+        going &= -slope > limit
         if not going.any():
-            return weights
+            return weights, first
         direction *= going[:, None, None]
         change = problem.forward(direction)
         step, shares_new = _line_search(problem, weights, logits, direction, change, slope)
@@ -55,7 +60,7 @@ def minimise(problem, weights, tolerance, max_iterations=200):
         weights, gradient = weights_new, gradient_new
     warnings.warn(f"logistic regression: {going.sum()} of {len(going)} tasks did not reach the tolerance in "
                   f"{max_iterations} iterations", stacklevel=2)
-    return weights
+    return weights, first
 
 
 def _gradient(problem, weights, shares):

@@ -15,9 +15,10 @@ from lowshot.solvers.centroid import one_hot
 from lowshot.solvers.descent import minimise
 from lowshot.solvers.shift_space import shift_space
 
-LINEAR_TOLERANCE = 1e-8   # of the summed loss, in nats
-SAMPLED_TOLERANCE = 1e-2  # the loss is a sum over thousands of rows here
-COARSE_TOLERANCE = 1e-1
+# where to stop: decrease of the summed loss still to be had, in nats, and as a share of what the first step promised
+LINEAR_TOLERANCE = 1e-8, 1e-8
+SAMPLED_TOLERANCE = 1e-2, 1e-5  # the loss is a sum over thousands of rows here
+COARSE_TOLERANCE = 1e-1, 1e-4
 JITTER = 1e-12            # of the mean squared length of a row: repeated supports make the kernel singular
 
 
@@ -40,7 +41,7 @@ def linear(support, labels, ways, query):
         coordinates = rows
     problem = _Linear(coordinates, one_hot(labels, ways), _penalty(ways))
     start = np.zeros((len(rows), ways, coordinates.shape[2] + 1))
-    solved = minimise(problem, start, LINEAR_TOLERANCE)
+    solved, _ = minimise(problem, start, lambda first: _limit(LINEAR_TOLERANCE, first))
     weights, bias = solved[:, :, :-1], solved[:, :, -1:]
     if small:
         dual = np.linalg.solve(np.swapaxes(coordinates, 1, 2), np.swapaxes(weights, 1, 2))  # (T, n, ways)
@@ -61,11 +62,17 @@ def sampled(support, labels, ways, query, draws, augmentation, device):
     lead = space.lead_width(rows.shots * len(support), ways)
     targets = np.repeat(one_hot(labels, ways).astype(np.float32), rows.shots, axis=1)[None]  # (1, ways, n·A)
     coarse = _Sampled(rows.leading(lead), targets, _penalty(ways), clusters, space, lead, renew=(0, 1, 2, 3, 4, 5))
-    weights = minimise(coarse, np.zeros((1, ways, lead + 1)), COARSE_TOLERANCE)
+    start = np.zeros((1, ways, lead + 1))
+    weights, first = minimise(coarse, start, lambda first: _limit(COARSE_TOLERANCE, first))
     tail = np.zeros((1, ways, support.shape[1] - lead))
     weights = np.concatenate([weights[..., :-1], tail, weights[..., -1:]], axis=2)
     fine = _Sampled(rows, targets, _penalty(ways), clusters, space, lead, renew=(0,))
-    return rows.predict(minimise(fine, weights, SAMPLED_TOLERANCE)[0], query)
+    weights, _ = minimise(fine, weights, lambda _: _limit(SAMPLED_TOLERANCE, first))
+    return rows.predict(weights[0], query)
+
+
+def _limit(tolerance, first):
+    return np.minimum(tolerance[0], tolerance[1] * first)
 
 
 def _penalty(ways):
