@@ -7,6 +7,7 @@ from itertools import cycle
 from pathlib import Path
 
 from lowshot.errors import UserError
+from lowshot.features import provenance_file
 from lowshot.lists import read_list
 from lowshot.pipeline.records import ImageHashes, Records
 from lowshot.protocol import Protocol
@@ -133,13 +134,16 @@ class Plan:
         return all(path.is_file() for path in (*self.feature_files(model), *self.label_files(model)))
 
     def brought_along(self, model):
-        """Whether the model's features are there, but not the weights that would make them again."""
+        """Whether the model's features are there and are used as they are: nothing says what made them, or the weights
+        that would make them again are not there."""
         fixed = self.protocol.models[model].encoder is not None
-        return self.features_are_there(model) and not fixed and not self.protocol.weights_file(model).is_file()
+        known = any(provenance_file(path).is_file() for path in self.feature_files(model))
+        return self.features_are_there(model) and not (
+            known and (fixed or self.protocol.weights_file(model).is_file()))
 
     @property
     def image_sets(self):
-        """Sets whose images are needed: those that features must be made of, and that the base models train on."""
+        """Sets whose images are needed, because features must be made of them."""
         makers = [model for model in self.models if not self.brought_along(model)]
         return list(dict.fromkeys(name for model in makers for name in self.features[model]))
 

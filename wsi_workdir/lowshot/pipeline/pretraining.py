@@ -96,7 +96,7 @@ class Pretraining:
         write_json(record, {"inputs": inputs})
 
     def _accept(self):
-        return f"{self.weights} was brought along" if self.weights.is_file() else ""
+        return "its weights were brought along" if self.weights.is_file() else ""
 
 
 def _literal(value):

@@ -42,6 +42,9 @@ def _each(steps_of):
 
 def _do(plan, step):
     """Run one step unless it is finished; returns whether it had to run."""
+    if not plan.records.path(step).is_file() and (reason := step.accept()):
+        print(f"{step}: {reason}", flush=True)
+        return False
     try:
         inputs = step.inputs()
         why = "a fresh start was asked for" if plan.fresh else plan.records.unfinished(step, inputs)
@@ -49,9 +52,6 @@ def _do(plan, step):
         if not plan.dry_run:
             raise
         why = f"waits for what is not there yet ({error})"
-    if why and not plan.records.path(step).is_file() and (reason := step.accept()):
-        print(f"{step}: {reason}")
-        return False
     if not why:
         return False
     print(f"{step}: {'to do' if plan.dry_run else 'begins'}, {why}", flush=True)

@@ -21,7 +21,7 @@ def pretrain_steps(plan):
     for name in plan.models:
         model, weights = plan.protocol.models[name], plan.protocol.weights_file(name)
         if plan.brought_along(name):
-            print(f"pretrain {name}: its features were brought along, no weights needed")
+            print(f"pretrain {name}: its features were brought along, no weights needed", flush=True)
         elif model.config:
             yield Pretraining(plan.protocol, name, plan.hashes, plan.processes, plan.protocol.seed).step()
         elif not model.encoder and not weights.is_file():
@@ -30,7 +30,11 @@ def pretrain_steps(plan):
 
 
 def extract_steps(plan):
-    return (_extract_step(plan, model) for model in plan.models)
+    for model in plan.models:
+        if plan.brought_along(model):
+            print(f"extract {model}: its features were brought along", flush=True)
+        else:
+            yield _extract_step(plan, model)
 
 
 def _extract_step(plan, model):
@@ -38,20 +42,12 @@ def _extract_step(plan, model):
         call([sys.executable, script("wsi_workdir/extract.py"), "--protocol", plan.protocol.path, "--model", model,
               "--sets", *plan.features[model], *(["--overwrite"] if again else [])])
 
-    def accept():
-        if not plan.features_are_there(model):
-            return ""
-        known = any(provenance_file(path).exists() for path in plan.feature_files(model))
-        return "its features were brought along" if plan.brought_along(model) or not known else ""
-
     return Step("extract", model, run, lambda: _extract_inputs(plan, model),
-                (*plan.feature_files(model), *plan.label_files(model)), accept)
+                (*plan.feature_files(model), *plan.label_files(model)))
 
 
 def _extract_inputs(plan, model):
     protocol, encoder = plan.protocol, plan.protocol.models[model].encoder
-    if plan.brought_along(model):
-        return {"weights": None}
     inputs = {"encoder": encoder, "weights": None if encoder else _weights_sha256(protocol, model)}
     for name in plan.features[model]:
         image_set = protocol.set(name)
