@@ -5,6 +5,7 @@ index and view, so that it does not depend on workers, on the number of processe
 """
 
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -132,6 +133,8 @@ def batch_of(batch):
 
 
 def _start_worker(number):
+    for signum in (signal.SIGTERM, signal.SIGINT):  # queues and terminals signal whole groups of processes; what a
+        signal.signal(signum, signal.SIG_IGN)       # stop means is for the trainer to decide, which still needs batches
     torch.set_num_threads(1)
     cv2.setNumThreads(0)  # a worker is one core
 

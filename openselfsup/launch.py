@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from torch.distributed import run
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from openselfsup.distributed import STOP_FILE
@@ -32,6 +33,13 @@ def _pass_on(path):
     return handle
 
 
+def _leave_signals_to_us():
+    """Option by which torchrun keeps off SIGTERM and SIGINT. Older torch has none, passes them on by itself, and ends
+    the processes half a minute later: that is what they then have to save."""
+    known = "--signals-to-handle" in run.get_args_parser().format_help()
+    return ["--signals-to-handle", "SIGHUP,SIGQUIT"] if known else []
+
+
 def main(argv=None):
     with tempfile.TemporaryDirectory(prefix="fewshot-stop-") as folder:
         path = Path(folder, "signal")
@@ -41,12 +49,13 @@ def main(argv=None):
         # the processes have said what is wrong; torchrun's own report of their exit codes adds nothing
         logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
         try:
-            # torchrun would end the processes half a minute after these two signals
-            run.main(["--signals-to-handle", "SIGHUP,SIGQUIT", *(sys.argv[1:] if argv is None else argv)])
+            run.main([*_leave_signals_to_us(), *(sys.argv[1:] if argv is None else argv)])
         except ChildFailedError as error:
             _, failure = error.get_first_failure()
             code = failure.exitcode
             return code if code > 0 else 128 - code
+        except SignalException as error:
+            return 0 if error.sigval == signal.SIGTERM else 128 + error.sigval
         except _Impatient as error:
             return 128 + error.args[0]
     return 0

@@ -59,11 +59,12 @@ def write_config(folder, kind, epochs=4, batch=4):
 
 
 def start(*command, **env):
-    """The command in the background, from the project's root, output in one pipe, one thread."""
+    """The command in the background, from the project's root, output in one pipe, one thread, a process group of
+    its own."""
     command = [str(part) for part in command]
     environment = {**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", **env}
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT)
+                            stderr=subprocess.STDOUT, start_new_session=True)
 
 
 def finish(process, timeout=300):
