@@ -25,7 +25,7 @@ from lowshot.errors import UserError
 from lowshot.generation import make_tasks
 from lowshot.inputs import Inputs
 from lowshot.results import find_results, read_result
-from lowshot.settings import Settings, runs_of, task_files_of
+from lowshot.settings import Settings, TaskPlan, runs_of, task_files_of
 
 META_TEST = "wsi_workdir/distributed_meta_test.py"
 
@@ -100,6 +100,18 @@ def test_finished_runs_are_kept_by_content_not_by_date(world):
     assert results_of(protocol) != first
     path.write_bytes(first[str(path.relative_to(Path(protocol.workdir, "results")))][:1000])
     assert not is_done(Inputs().prepare(runs[0]))  # half a result is none
+
+
+def test_a_result_names_the_groups_that_its_tasks_were_drawn_by(world, tmp_path):
+    protocol, _ = world
+    table = tmp_path / "other.csv"
+    table.write_bytes((tmp_path / "groups.csv").read_bytes())
+    for groups, named in ((None, tmp_path / "groups.csv"), (str(table), table)):
+        make_tasks(TaskPlan(protocol, "mix", 2, 60, sampling="grouped", groups=groups), replace=True)
+        shutil.rmtree(Path(protocol.workdir, "results"), ignore_errors=True)
+        outcome, = run_all([Settings(protocol, "mix", "enc", num_shots=2, sampling="grouped")], quiet=True)
+        assert outcome.path.name == "2shot_linear_Ridge_grouped.json"
+        assert read_result(outcome.path).sets["support_groups"] == str(named)
 
 
 def test_options_without_effect_make_no_other_run(world):

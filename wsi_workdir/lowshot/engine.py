@@ -54,36 +54,28 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
     """
     if backend not in BACKENDS:
         raise UserError(f"--backend {backend!r}: known are {', '.join(BACKENDS)}")
-    inputs = Inputs()
-    runs = [inputs.prepare(one) for one in settings]
-    progress = _Progress(workers if backend == "loky" else None, backend, on_done)
-    open_runs = []
-    for number, run in enumerate(runs):
+    inputs, boards = Inputs(), {}
+    tell = on_done or (lambda outcome: None)
+    for run in map(inputs.prepare, settings):
+        path = run.settings.result_file
         if is_done(run):
-            progress.finish(Outcome(run.settings, run.settings.result_file, True))
-        elif run.settings.result_file not in {other.settings.result_file for _, other in open_runs}:
-            open_runs.append((number, run))
-    boards = {number: _Board(run) for number, run in open_runs}
-    total, done = (sum(values) for values in zip((0, 0), *((b.tasks, b.kept) for b in boards.values()), strict=True))
-    with bar(desc=_title(open_runs), total=total, initial=done, unit="tasks", quiet=quiet or not open_runs) as shown:
+            tell(Outcome(run.settings, path, True))
+        elif path not in boards:
+            boards[path] = _Board(run)
+    facts = _facts(workers if backend == "loky" else None, backend)
+    done, total = (sum(getattr(board, name) for board in boards.values()) for name in ("kept", "tasks"))
+    title = "meta-test" if len(boards) == 1 else f"{len(boards)} runs"
+    with bar(desc=title, total=total, initial=done, unit="tasks", quiet=quiet or not boards) as shown:
         for board in boards.values():
             if not board.missing:
-                progress.finish(board.write(progress))
-        # runs of one model side by side: a worker holds the features and the dictionary of one model at a time
-        ordered = sorted(boards, key=lambda number: (runs[number].settings.task, runs[number].settings.model))
-        jobs = [(number, chunk) for number in ordered for chunk in boards[number].missing]
-        workers = min(workers, len(jobs))
-        parent = os.getpid() if backend == "loky" and workers > 1 else None
-        calls = (joblib.delayed(_timed)(number, runs[number].job, *chunk, parent) for number, chunk in jobs)
-        for number, chunk, predictions, seconds in _results_of(calls, workers, backend, scheduler):
-            board = boards[number]
+                tell(board.write(facts))
+        for path, chunk, predictions, seconds in _scored(boards, workers, backend, scheduler):
+            board = boards[path]
             board.add(*chunk, predictions, seconds)
             shown.update(len(predictions))
             if not board.missing:
-                progress.finish(board.write(progress))
-                board.forget()
-    return [Outcome(one, one.result_file, is_kept) for one, is_kept in
-            zip(settings, (number not in boards for number in range(len(runs))), strict=True)]
+                tell(board.write(facts))
+    return [Outcome(one, one.result_file, one.result_file not in boards) for one in settings]
 
 
 def is_done(run):
@@ -99,18 +91,11 @@ def is_done(run):
     return all(there.data[key] == run.head[key] for key in ("config", "classes", "class_groups", "hashes"))
 
 
-class _Progress:
-    """What the runs of one call share: when and how they are computed, and whom to tell."""
-
-    def __init__(self, workers, backend, on_done):
-        self.on_done = on_done or (lambda outcome: None)
-        started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-        versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
-        self.facts = {"started": started, "host": platform.node(), "workers": workers, "backend": backend,
-                      "versions": versions}
-
-    def finish(self, outcome):
-        self.on_done(outcome)
+def _facts(workers, backend):
+    """What the `.meta.json` says about this call."""
+    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {"started": started, "host": platform.node(), "workers": workers, "backend": backend, "versions": versions}
 
 
 class _Board:
@@ -141,33 +126,45 @@ class _Board:
         self.seconds += seconds
         self.missing.remove((start, stop))
 
-    def write(self, progress):
-        """Write the result, remove the chunks, return the Outcome."""
+    def write(self, facts):
+        """Write the result, remove the chunks, let go of the predictions, return the Outcome."""
         run, tasks = self.run, self.run.tasks
         f1, statistics = run_statistics(self.predictions, tasks.query_labels, tasks.ways, run.head["class_groups"],
                                         tasks.support, tasks.query)
         data = {**run.head, "f1": f1.tolist(), "statistics": statistics, "predictions": self.predictions,
                 "queries": tasks.query, "query_labels": tasks.query_labels, "supports": tasks.support}
-        meta = {**progress.facts, "device": run.settings.device, "seconds": round(self.seconds, 3),
+        meta = {**facts, "device": run.job.device, "seconds": round(self.seconds, 3),
                 "tasks_kept_from_earlier": self.kept}
         path = run.settings.result_file
         write_result(path, data, meta)
         for folder in filter(Path.is_dir, path.parent.glob(f".{path.stem}.*")):
             shutil.rmtree(folder, ignore_errors=True)
+        self.predictions = None
         return Outcome(run.settings, path, False)
 
-    def forget(self):
-        self.predictions = None
+
+def _scored(boards, workers, backend, scheduler):
+    """Yield (result file, chunk, predictions, seconds) of every missing chunk, in the order in which they are done.
+
+    Runs of one model go side by side: a worker holds the features and the dictionary of one model at a time.
+    """
+    ordered = sorted(boards.values(), key=lambda board: (board.run.settings.task, board.run.settings.model))
+    jobs = [(board, chunk) for board in ordered for chunk in board.missing]
+    workers = min(workers, len(jobs))
+    parent = os.getpid() if backend == "loky" and workers > 1 else None
+    calls = (joblib.delayed(_timed)(board.run.settings.result_file, board.run.job, chunk, parent)
+             for board, chunk in jobs)
+    return _results_of(calls, workers, backend, scheduler) if jobs else ()
 
 
-def _timed(number, job, start, stop, parent=None):
+def _timed(path, job, chunk, parent=None):
     """In a worker: one chunk, with one BLAS thread, so that neither speed nor rounding depends on the neighbours."""
     if parent is not None:
         _end_with(parent)
     begin = time.perf_counter()
     with threadpool_limits(1):
-        predictions = score_chunk(job, start, stop)
-    return number, (start, stop), predictions, time.perf_counter() - begin
+        predictions = score_chunk(job, *chunk)
+    return path, chunk, predictions, time.perf_counter() - begin
 
 
 @functools.cache
@@ -219,10 +216,6 @@ def worker_count(num_threads):
     if num_threads < 1:
         raise UserError(f"--num_threads {num_threads}: give a whole number from 1")
     return min(num_threads, joblib.cpu_count())
-
-
-def _title(open_runs):
-    return "meta-test" if len(open_runs) == 1 else f"{len(open_runs)} runs"
 
 
 def _version(name):

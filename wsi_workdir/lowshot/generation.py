@@ -135,7 +135,7 @@ def _meta(plan, support, query, drawn):
     groups = {}
     if plan.sampling == "grouped":
         tables = [plan.groups or plan.protocol.set(name).groups for name in (family.support, family.query)]
-        groups = {"groups_sha256": [file_sha256(table) if table else None for table in tables]}
+        groups = {"groups": tables, "groups_sha256": [file_sha256(table) if table else None for table in tables]}
     return {"task": plan.task, "ways": len(plan.classes), "shots": plan.num_shots, "queries": family.queries,
             "num_tasks": len(drawn.support), "seed": plan.seed, "sampling": plan.sampling,
             "support_set": family.support, "query_set": family.query,

@@ -189,10 +189,10 @@ class Inputs:
 
     def _head(self, s, tasks, hashes):
         protocol, family = s.protocol, s.family
-        sets = {}
-        for side, name in (("support", family.support), ("query", family.query)):
+        sets, named = {}, tasks.meta.get("groups", (None, None))  # a table given to generate_task.py comes first
+        for side, name, groups in zip(("support", "query"), (family.support, family.query), named, strict=True):
             listed = protocol.set(name)
-            sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": listed.groups,
+            sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": groups or listed.groups,
                      f"{side}_slide": listed.slide}
         return {"config": s.config, "classes": list(s.classes), "class_groups": s.class_groups, "hashes": hashes,
                 "sets": sets, "encoder": read_provenance(protocol.features_file(s.model, family.support)),
