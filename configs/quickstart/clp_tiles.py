@@ -8,4 +8,4 @@ data = dict(workers_per_gpu=1)
 custom_hooks = [dict(type='BYOLHook', end_momentum=1.0)]
 performance = dict(amp=False)  # not every processor has bf16
 checkpoint_config = dict(interval=100)
-total_epochs = 5
+total_epochs = 6

@@ -29,4 +29,5 @@ done
 . "$(dirname "$0")/_common.sh"
 . wsi_workdir/scripts/_install.sh
 install requirements.txt
+GPUS=${GPUS:-1} # these trainings are too small for several
 run_protocol --log="wsi_workdir/logs/$name.txt" "$@"
