@@ -59,7 +59,7 @@ def _do(plan, step):
         if plan.fresh:
             plan.records.forget(step)
         step.run(plan.records.path(step).is_file())
-        plan.records.save(step, step.inputs())
+        plan.records.save(step, inputs)
     return True
 
 
