@@ -179,6 +179,14 @@ def test_out_that_is_a_file_and_pictures_that_are_not_there_are_refused(tmp_path
         write_report([tmp_path / "r"], tmp_path / "out", pictures=tmp_path / "r" / "near")
 
 
+def test_a_single_task_makes_a_report_without_half_widths(tmp_path):
+    for mode in ("linear", "latent_aug"):
+        draw_result(tmp_path / "r", tasks=1, ways=2, num_shots=1, mode=mode)
+    page, content = write_report([tmp_path / "r"], tmp_path / "out", target=0.005)
+    assert content.evidence.runs[0].closed.half is None
+    assert not re.search(r"\bnan\b", re.sub(r"<(style|script|svg).*?</\1>", "", page.read_text(), flags=re.S))
+
+
 def test_pictures_of_encoders_are_shown(tmp_path):
     draw_result(tmp_path / "r")
     (tmp_path / "p").mkdir()

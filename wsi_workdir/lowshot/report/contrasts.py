@@ -56,7 +56,7 @@ def verdict(closed, opened, p):
         return "no difference shown"
     better = "A better" if closed.mean > 0 else "B better"
     if opened.half is not None and not opened.holds(0):
-        return better
+        return f"{better}, by the open interval too"
     return f"{better} on these images only"
 
 
@@ -103,7 +103,8 @@ def gain_tables(grid, runs):
                           f"{', averaged over novel classes' if len(grid.novels) > 1 else ''}. {CLOSED}"),
                       [Column("Method"), Column("Shots", ("",)), *(Column(c, ("gain", "closed ±")) for c in classes)])
         for _, method, shots, values in (g for g in every if g[0] == classes):
-            table.rows.append([text_cell(method), number_cell(shots, "{}"), *(with_half(*v) for v in values)])
+            cells = [with_half(mean, None if np.isnan(half) else half) for mean, half in values]
+            table.rows.append([text_cell(method), number_cell(shots, "{}"), *cells])
         tables.append(table)
     return tables
 
