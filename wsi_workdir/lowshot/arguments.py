@@ -38,7 +38,8 @@ def run_parser(description, example, *, task, num_task=300, aug_times=0):
     own.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the batched solver")
     own.add_argument("--latent", choices=LATENT, default="sampled",
                      help="latent_aug: draws as published, or their expectation in closed form (default sampled)")
-    own.add_argument("--backend", choices=BACKENDS, default="loky", help="processes here, or a Dask cluster")
+    own.add_argument("--backend", choices=BACKENDS, default="loky",
+                     help="processes here, or a Dask cluster that sees the same files and has this project installed")
     own.add_argument("--scheduler", help="address of the Dask scheduler, as tcp://host:8786")
     own.add_argument("--stats", action="store_true", help="print a second table: intervals, accuracy, quantiles")
     own.add_argument("--quiet", action="store_true", help="no progress bar")
