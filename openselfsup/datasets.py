@@ -152,3 +152,10 @@ def build_loader(dataset, batch_sampler, workers):
     return DataLoader(dataset, batch_sampler=batch_sampler, num_workers=workers, collate_fn=collate,
                       persistent_workers=workers > 0, pin_memory=torch.cuda.is_available(),
                       worker_init_fn=_start_worker)
+
+
+def end_workers(loader):
+    """Tell the persistent workers of a DataLoader to leave. They ignore SIGTERM, by which Python would end them as it
+    exits, and would wait for batches for ever."""
+    if loader._iterator is not None:
+        loader._iterator._shutdown_workers()
