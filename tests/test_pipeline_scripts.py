@@ -1,4 +1,5 @@
 """The shell scripts: they parse under sh and bash, run under both, keep exit codes, and say the published things."""
+import json
 import os
 import shutil
 import subprocess
@@ -7,6 +8,8 @@ import sys
 import pytest
 from conftest import ROOT
 from test_pipeline_run import write_protocol
+
+from lowshot.results import find_results
 
 SCRIPTS = sorted((ROOT / "wsi_workdir/scripts").glob("*.sh"))
 PUBLISHED = {"extract_near_domain_feats", "extract_mixture_and_out_domain_feats", "extract_ablation_feats",
@@ -83,3 +86,39 @@ def test_quickstart_finds_a_folder_of_tiles_from_where_the_user_stands(name, tmp
 def test_help_of_quickstart_needs_no_installation():
     done = shell("sh", "wsi_workdir/scripts/quickstart.sh", "--help")
     assert done.returncode == 0 and "--tiles DIR" in done.stdout
+
+
+VIEWS = """_base_ = {base!r}
+data = dict(extract=dict(pipeline=[
+    dict(type='RandomResizedCrop', size=32, scale=(0.8, 1.0)), dict(type='ToTensor'),
+    dict(type='Normalize', mean=[0.5, 0.5, 0.5], std=[0.2, 0.2, 0.2])]))
+"""
+
+
+def test_the_ablation_scripts_run_from_start_to_end(tmp_path):
+    path = write_protocol(tmp_path / "p")
+    (path.parent / "extract_feats_NCT_train.py").write_text((path.parent / "extract.py").read_text())
+    views = VIEWS.format(base=str(ROOT / "configs/quickstart/extract.py"))
+    (path.parent / "extract_feats_NCT_aug.py").write_text(views)
+    protocol = json.loads(path.read_text())
+    protocol["sets"]["NCT_train"]["config"] = str(path.parent / "extract_feats_NCT_train.py")
+    protocol["models"] = dict(random=dict(encoder="random", novel=[7, 8]))
+    protocol["tasks"] = dict(NCT_78_aug=dict(
+        support="NCT_train", query="NCT_test", shots=[2], num_tasks=4, novel_classes=[[7, 8]], num_aug_shots=5,
+        methods=[["random", "linear", "Ridge"], ["random", "latent_aug", "Ridge"]],
+        variations=[["random", "latent_aug", "Ridge", dict(num_prototypes=2)],
+                    ["random", "latent_aug", "Ridge", dict(num_aug_shots=4)],
+                    ["random", "linear", "Ridge", dict(aug_times=4)],
+                    ["random", "latent_aug", "Ridge", dict(aug_times=2, num_aug_shots=2)]]))
+    path.write_text(json.dumps(protocol))
+    drawn = shell("sh", "wsi_workdir/scripts/generate_ablation_tasks.sh", "--stages", "data", PROTOCOL=str(path))
+    assert drawn.returncode == 0, drawn.stderr
+    outputs = []
+    for script in ("extract_ablation_feats", "ablation_short", "ablation"):
+        done = shell("sh", f"wsi_workdir/scripts/{script}.sh", "--workers", "1", PROTOCOL=str(path))
+        assert done.returncode == 0, done.stdout + done.stderr
+        outputs.append(done.stdout)
+    assert len(list((path.parent / "workdir/extracted_feats/random/NCT_aug").glob("NCT_aug_[0-9].npy"))) == 3
+    assert len(find_results(path.parent / "workdir/results")) == 6
+    blocks = [output.count("model: random num_shots: 2 num_task: 4") for output in outputs]
+    assert blocks == [0, 4, 6]  # short: those without views; the whole: those again, and those with views

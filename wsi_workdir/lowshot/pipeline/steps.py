@@ -47,8 +47,7 @@ def _extract_step(plan, model):
 
 
 def _extract_inputs(plan, model):
-    protocol, encoder = plan.protocol, plan.protocol.models[model].encoder
-    inputs = {"encoder": encoder, "weights": None if encoder else _weights_sha256(protocol, model)}
+    protocol, inputs = plan.protocol, _encoder_inputs(plan.protocol, model)
     for name in plan.features[model]:
         image_set = protocol.set(name)
         listed = check_set(image_set, len(protocol.classes_of(name)))
@@ -58,12 +57,12 @@ def _extract_inputs(plan, model):
     return inputs
 
 
-def _weights_sha256(protocol, model):
-    path = protocol.weights_file(model)
-    if not path.is_file():
+def _encoder_inputs(protocol, model):
+    encoder, path = protocol.models[model].encoder, protocol.weights_file(model)
+    if not encoder and not path.is_file():
         raise UserError(f"{path}: no such weights; make them with python wsi_workdir/run_protocol.py --stages pretrain "
                         f"--protocol {protocol.path}, or put them there")
-    return file_sha256(path)
+    return {"encoder": encoder, "weights": None if encoder else file_sha256(path)}
 
 
 def task_steps(plan):
@@ -109,7 +108,7 @@ def _view_step(plan, model, name, count, task_files):
 
     def inputs():
         listed = check_set(plan.protocol.set(name), len(plan.protocol.classes_of(name)))
-        return {"weights": _weights_sha256(plan.protocol, model), "views": count,
+        return {**_encoder_inputs(plan.protocol, model), "views": count,
                 "config": json_sha256(resolved_config(config)), "list": file_sha256(listed.path),
                 "images": plan.hashes.of(plan.protocol.set(name).root, listed.names),
                 "tasks": [load_tasks(path).identity for path in task_files]}
