@@ -13,7 +13,7 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8") if (ROOT / "README.md").exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=[*find_packages(include=["openselfsup", "openselfsup.*"]),
               *find_packages("wsi_workdir", include=["lowshot", "lowshot.*"])],
     package_dir={"lowshot": "wsi_workdir/lowshot"},

@@ -22,8 +22,8 @@ install() {
 make_environment() {
     environment=$PWD/.venv
     "$environment/bin/python" -m pip --version > /dev/null 2>&1 && return
-    if ! "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-        echo "error: Python 3.10 or newer is needed; name it as PYTHON=/path/to/python3" >&2
+    if ! "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+        echo "error: Python 3.11 or newer is needed; name it as PYTHON=/path/to/python3" >&2
         exit 2
     fi
     echo "making a virtual environment in .venv"
