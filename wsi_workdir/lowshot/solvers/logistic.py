@@ -61,7 +61,7 @@ def sampled(support, labels, ways, query, draws, augmentation, device):
     rows = AugmentedRows.of_task(support, clusters, draws, space, device)
     lead = space.lead_width(rows.shots * len(support), ways)
     targets = np.repeat(one_hot(labels, ways).astype(np.float32), rows.shots, axis=1)[None]  # (1, ways, n·A)
-    coarse = _Sampled(rows.leading(lead), targets, _penalty(ways), clusters, space, lead, renew=(0, 1, 2, 3, 4, 5))
+    coarse = _Sampled(rows.leading(lead), targets, _penalty(ways), clusters, space, lead, renew=(0, 1, 2, 4))
     start = np.zeros((1, ways, lead + 1))
     weights, first = minimise(coarse, start, lambda first: _limit(COARSE_TOLERANCE, first))
     tail = np.zeros((1, ways, support.shape[1] - lead))

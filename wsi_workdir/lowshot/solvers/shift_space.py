@@ -13,7 +13,7 @@ from lowshot.byte_cache import ByteCache
 
 CACHE_BYTES = 2**30  # of float32 banks, and of moments, held in memory; others are made again when they are needed
 LEAD = (16, 96)      # fewest and most leading columns
-UNKNOWNS = 1200      # most unknowns of a factor over all classes together
+UNKNOWNS = 400       # most unknowns of a factor over all classes together
 
 
 @lru_cache(maxsize=2)
