@@ -46,7 +46,7 @@ ROWS = [  # classifier, mode, tasks source, shots, what the speed-up should be
     ("nearest_centroid", "linear", "five", 10, 8), ("nearest_centroid", "linear", "nine", 10, 8),
     ("Ridge", "sampled", "five", 1, None), ("logistic_regression", "sampled", "five", 1, None),
     ("Ridge", "sampled", "three", 50, None), ("Ridge", "sampled", "three", 100, None),
-    ("Ridge", "sampled", "one slide", 50, None), ("logistic_regression", "sampled", "three", 50, None),
+    ("logistic_regression", "sampled", "three", 50, None),
 ]
 
 
@@ -104,7 +104,7 @@ def parse_args(argv):
 
 @functools.cache
 def source(name, folder):
-    """Source 'five', 'three', 'one slide' (real where there is a folder), or 'nine' (drawn)."""
+    """Source 'five' or 'three' (real where there is a folder), or 'nine' (drawn)."""
     if folder is None or name == "nine":
         ways = {"five": 5, "nine": 9}.get(name, 3)
         tissue = Tissue(folder or "")
@@ -113,23 +113,11 @@ def source(name, folder):
         return Source(f"{ways}-way, drawn ({tissue.origin})", support, query, with_bank(base[0]))
     names = ("LC", "LC") if name == "five" else ("PAIP_train", "PAIP_test")
     support, query = (read(folder, one) for one in names)
-    if name == "one slide":
-        support = one_slide(folder, support)
-    what = f"{len(np.unique(support[1]))}-way {'one slide' if name == 'one slide' else names[0]}, real"
-    return Source(what, support, query, with_bank(read(folder, "NCT_train")[0]))
+    return Source(f"{len(np.unique(support[1]))}-way {names[0]}, real", support, query, with_bank(read(folder, "NCT_train")[0]))
 
 
 def read(folder, name, model="fsp"):
     return np.load(Path(folder, model, f"{name}.npy")), np.load(Path(folder, f"{name}_labels.npy"))
-
-
-def one_slide(folder, support):
-    """Only the rows of one slide: most classes, then most tiles of the rarest. A slide is the folder above classes."""
-    lines = Path(folder, "PAIP_train.txt").read_text().split("\n")
-    slides = np.array([line.rsplit(" ", 1)[0].rsplit("/", 2)[0] for line in lines if line])
-    counts = {slide: np.unique(support[1][slides == slide], return_counts=True)[1] for slide in np.unique(slides)}
-    best = max(counts, key=lambda slide: (len(counts[slide]), counts[slide].min()))
-    return support[0][slides == best], support[1][slides == best]
 
 
 def with_bank(features):
