@@ -113,7 +113,8 @@ def source(name, folder):
         return Source(f"{ways}-way, drawn ({tissue.origin})", support, query, with_bank(base[0]))
     names = ("LC", "LC") if name == "five" else ("PAIP_train", "PAIP_test")
     support, query = (read(folder, one) for one in names)
-    return Source(f"{len(np.unique(support[1]))}-way {names[0]}, real", support, query, with_bank(read(folder, "NCT_train")[0]))
+    ways = len(np.unique(support[1]))
+    return Source(f"{ways}-way {names[0]}, real", support, query, with_bank(read(folder, "NCT_train")[0]))
 
 
 def read(folder, name, model="fsp"):
