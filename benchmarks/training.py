@@ -24,7 +24,7 @@ from lowshot.lists import write_list
 from openselfsup import distributed
 from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
 from openselfsup.config import load_config
-from openselfsup.datasets import batch_of, build_dataset, build_loader, workers_for
+from openselfsup.datasets import batch_of, build_dataset, build_loader, workers_for, workers_of
 from openselfsup.sampler import BatchSampler
 
 CONFIGS = {"CLP": "configs/wsi_selfsup/moco_v3/r18_bs256_ep200_all.py",
@@ -83,17 +83,19 @@ def from_tiles(kind, size, n, steps, folder, list_file):
     step, config, model = step_of(kind, options, size)
     dataset = build_dataset(config.data.train, model.data_preprocessor.pipeline, 0, "raise", "data.train")
     loader = build_loader(dataset, BatchSampler(len(dataset), n, 0), workers_for(config.data.workers_per_gpu, 1))
-    batches = itertools.islice(iter(loader), steps + 1)
-    step(batch_of(next(batches)))
-    start, images = time.perf_counter(), 0
-    for batch in batches:
-        step(batch_of(batch))
-        images += len(batch["labels"])
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    with workers_of(loader):
+        batches = itertools.islice(iter(loader), steps + 1)
+        step(batch_of(next(batches)))
+        start, images = time.perf_counter(), 0
+        for batch in batches:
+            step(batch_of(batch))
+            images += len(batch["labels"])
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
     if not images:
         raise UserError(f"{folder}: too few images for two batches of {n}; lower --batch")
-    return images / (time.perf_counter() - start)
+    return images / seconds
 
 
 def main(argv=None):

@@ -4,6 +4,7 @@ A data set is asked for (epoch, index). Every random choice about an image is a 
 index and view, so that it does not depend on workers, on the number of processes or on whether a run was resumed.
 """
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -132,9 +133,13 @@ def batch_of(batch):
     return batch
 
 
+_LINGER = 300  # seconds that a loader worker outlives SIGTERM, unless its loader closes it before
+
+
 def _start_worker(number):
-    for signum in (signal.SIGTERM, signal.SIGINT):  # queues and terminals signal whole groups of processes; what a
-        signal.signal(signum, signal.SIG_IGN)       # stop means is for the trainer to decide, which still needs batches
+    # queues and terminals signal whole groups of processes; the trainer decides when to stop, and may need more batches
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LINGER))
     torch.set_num_threads(1)
     cv2.setNumThreads(0)  # a worker is one core
 
@@ -154,8 +159,13 @@ def build_loader(dataset, batch_sampler, workers):
                       worker_init_fn=_start_worker)
 
 
-def end_workers(loader):
-    """Tell the persistent workers of a DataLoader to leave. They ignore SIGTERM, by which Python would end them as it
-    exits, and would wait for batches for ever."""
-    if loader._iterator is not None:
-        loader._iterator._shutdown_workers()
+@contextlib.contextmanager
+def workers_of(loader):
+    """`with workers_of(loader):` ends the loader's workers on the way out, however that is."""
+    try:
+        yield loader
+    finally:
+        iterator = getattr(loader, "_iterator", None)  # of persistent workers; DataLoader has no public way to end them
+        if iterator is not None:
+            iterator._shutdown_workers()
+            loader._iterator = None

@@ -6,7 +6,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from lowshot.errors import UserError
 from lowshot.seeds import sequence
 from openselfsup import distributed
-from openselfsup.datasets import batch_of
+from openselfsup.datasets import batch_of, workers_of
 from openselfsup.stopping import StopRequest
 
 
@@ -33,7 +33,7 @@ class TrainLoop(EpochBasedTrainLoop):
 
     def run(self):
         self.runner.call_hook("before_train")
-        with StopRequest() as self.stop:
+        with workers_of(self.dataloader), StopRequest() as self.stop:
             while self._epoch < self._max_epochs and not self.stopped_by:
                 self.run_epoch()
         self.check_loss()

@@ -6,7 +6,14 @@ from training import draw_tiles
 from lowshot.errors import UserError
 from lowshot.lists import write_list
 from openselfsup import datasets
-from openselfsup.datasets import ClassificationDataset, ContrastiveDataset, ImageList, batch_of, build_loader
+from openselfsup.datasets import (
+    ClassificationDataset,
+    ContrastiveDataset,
+    ImageList,
+    batch_of,
+    build_loader,
+    workers_of,
+)
 from openselfsup.sampler import BatchSampler, epoch_order
 from openselfsup.transforms import build_pipeline
 
@@ -28,7 +35,8 @@ def images_of(dataset, workers, start=0, world=1, epoch=0, batch=2):
     for rank in range(world):
         sampler = BatchSampler(len(dataset), batch, 5, rank, world)
         sampler.start_at(epoch, start)
-        parts.append([batch_of(b)["images"].numpy() for b in build_loader(dataset, sampler, workers)])
+        with workers_of(build_loader(dataset, sampler, workers)) as loader:
+            parts.append([batch_of(b)["images"].numpy() for b in loader])
     return parts
 
 

@@ -1,4 +1,4 @@
-"""CLP on the same tiles without their labels, in CPU-sized steps: 64² pixels, batches of 32, 10 epochs, one process.
+"""CLP on the same tiles without their labels, in CPU-sized steps: 64² pixels, batches of 32, 16 epochs, one process.
 
     bash tools/dist_train.sh configs/tiles/clp_r18_64.py 1
 
@@ -23,11 +23,11 @@ data = dict(
 custom_hooks = [
     dict(type='BYOLHook', end_momentum=1.0),
     dict(type='KNNHook', list_file='data/CRC5/meta/train_labeled.txt', test_list_file='data/CRC5/meta/test_labeled.txt',
-         root=_root, size=64, interval=3),
+         root=_root, size=64, interval=4),
 ]
 optimizer = dict(lr=3.0)
 lr_config = dict(warmup='linear', warmup_iters=1, warmup_by_epoch=True)
 performance = dict(amp=True)  # bf16: half the time where the processor has it
 log_config = dict(interval=20)
-checkpoint_config = dict(interval=10)
-total_epochs = 10
+checkpoint_config = dict(interval=16)
+total_epochs = 16

@@ -1,4 +1,4 @@
-"""FSP on a few thousand tiles in CPU-sized steps: 96² pixels, 6 epochs, one process. The layout is that of CRC5.
+"""FSP on a few thousand tiles in CPU-sized steps: 96² pixels, 8 epochs, one process. The layout is that of CRC5.
 
     bash tools/dist_train.sh configs/tiles/fsp_r18_96.py 1
 
@@ -23,9 +23,8 @@ data = dict(
         _normalize]),
     val=dict(data_source=dict(list_file='data/CRC5/meta/test_labeled.txt', root=_root), pipeline=[
         dict(type='Resize', size=96), dict(type='ToTensor'), _normalize]))
-optimizer = dict(lr=0.02, weight_decay=1e-4)
-lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr=0.0, warmup='linear', warmup_iters=1,
-                 warmup_by_epoch=True)
-checkpoint_config = dict(interval=6)
-total_epochs = 6
+optimizer = dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.05)
+lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr=0.0, warmup='linear', warmup_iters=30)
+checkpoint_config = dict(interval=8)
+total_epochs = 8
 performance = dict(amp=True)  # bf16: twice as fast where the processor has it

@@ -9,7 +9,7 @@ from lowshot.progress import bar
 from openselfsup import distributed
 from openselfsup.apis.train import make_model
 from openselfsup.checkpoint import fit, load_file, state_of
-from openselfsup.datasets import batch_of, build_dataset, build_loader, workers_for
+from openselfsup.datasets import batch_of, build_dataset, build_loader, workers_for, workers_of
 from openselfsup.sampler import BatchSampler
 from openselfsup.transforms import build_pipeline
 
@@ -44,9 +44,10 @@ def _predict(model, dataset, config):
     batches = BatchSampler(len(dataset), config.data.imgs_per_gpu, 0, distributed.rank(), processes, shuffle=False)
     loader = build_loader(dataset, batches, workers_for(config.data.workers_per_gpu, processes))
     parts = []
-    for batch in bar(loader, desc="evaluating", unit="batch", quiet=distributed.rank() != 0):
-        data = model.data_preprocessor(batch_of(batch))
-        parts.append(model(data["images"], mode="predict").argmax(1).cpu().numpy())
+    with workers_of(loader):
+        for batch in bar(loader, desc="evaluating", unit="batch", quiet=distributed.rank() != 0):
+            data = model.data_preprocessor(batch_of(batch))
+            parts.append(model(data["images"], mode="predict").argmax(1).cpu().numpy())
     shares = distributed.gather_objects(np.concatenate(parts))
     return np.stack(shares, 1).ravel()[:len(dataset)]  # process r had the images r, r + world, …
 

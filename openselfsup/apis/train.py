@@ -15,7 +15,7 @@ from lowshot.errors import UserError
 from lowshot.seeds import sequence
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper
-from openselfsup.datasets import build_dataset, build_loader, end_workers, workers_for
+from openselfsup.datasets import build_dataset, build_loader, workers_for
 from openselfsup.hooks import build_hooks
 from openselfsup.models import build_model
 from openselfsup.models.preprocess import Preprocess
@@ -55,10 +55,7 @@ def train(config, *, work_dir, seed=0, deterministic=False, scale_lr=False):
                      mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0)),
         randomness=dict(seed=seed, deterministic=deterministic))
     _announce(trainer, config)
-    try:
-        trainer.train()
-    finally:
-        end_workers(trainer.train_dataloader)
+    trainer.train()
     return 130 if trainer.train_loop.stopped_by == signal.SIGINT else 0
 
 

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from lowshot.errors import UserError
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper
-from openselfsup.datasets import ClassificationDataset, ImageList, batch_of, build_loader
+from openselfsup.datasets import ClassificationDataset, ImageList, batch_of, build_loader, workers_of
 from openselfsup.hooks.record import RecordHook
 from openselfsup.knn import knn_accuracy
 from openselfsup.models.preprocess import Preprocess
@@ -66,7 +66,8 @@ class KNNHook(Hook):
         processes = distributed.world_size()
         batches = BatchSampler(len(images), self.batch_size, 0, distributed.rank(), processes, shuffle=False)
         preprocess = Preprocess(self.pipeline).to(distributed.device())
-        parts = [backbone(preprocess(batch_of(batch))["images"]).mean((2, 3)).float().cpu().numpy()
-                 for batch in build_loader(images, batches, self.workers)]
+        with workers_of(build_loader(images, batches, self.workers)) as loader:
+            parts = [backbone(preprocess(batch_of(batch))["images"]).mean((2, 3)).float().cpu().numpy()
+                     for batch in loader]
         shares = distributed.gather_objects(np.concatenate(parts))
         return np.stack(shares, 1).reshape(-1, shares[0].shape[1])[:len(images)]  # process r had r, r + world, …
