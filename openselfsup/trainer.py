@@ -49,6 +49,9 @@ class Trainer(Runner):
             return loop
         return TrainLoop(self, self._train_dataloader, update_interval=self.update_interval, **loop)
 
+    def _init_model_weights(self):
+        """The weights were drawn or loaded when the model was built; MMEngine would draw them anew."""
+
     @property
     def bare_model(self):
         return getattr(self.model, "module", self.model)

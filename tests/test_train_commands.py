@@ -133,6 +133,23 @@ def test_faults_are_one_line_and_exit_2(tiles, tmp_path, monkeypatch, options, w
     assert not list((tmp_path / "run").glob("*.pth")) if (tmp_path / "run").exists() else True
 
 
+@pytest.mark.parametrize("kind", ["clp", "fsp"])
+def test_training_begins_with_the_weights_of_the_seed_or_of_the_file(trained, tiles, tmp_path, kind):
+    """At a rate of zero the weights after an epoch are those before the first iteration."""
+    from openselfsup.apis.train import make_model, train_pipeline
+    from openselfsup.config import load_config
+    config = write_config(tiles, kind, epochs=1, batch=8)
+    for pretrained in (None, trained / "latest.pth"):
+        options = [] if pretrained is None else ["--pretrained", pretrained]
+        code, error = call(tmp_path, config, *options, "--cfg-options", "optimizer.lr=0", "data.workers_per_gpu=0")
+        assert code == 0, error
+        state = torch.load(tmp_path / "run" / "latest.pth", weights_only=True)["state_dict"]
+        loaded = load_config(config)
+        loaded.model.pretrained = pretrained and str(pretrained)
+        for name, weight in make_model(loaded, train_pipeline(loaded), seed=0).named_parameters():
+            torch.testing.assert_close(state[name], weight.detach(), rtol=1e-6, atol=1e-7, msg=name)
+
+
 def test_a_checkpoint_of_another_seed_or_kind_is_not_resumed(trained, tiles, tmp_path):
     config = write_config(tiles, "fsp", epochs=1)
     code, error = call(tmp_path, config, "--resume_from", trained / "latest.pth")
