@@ -26,7 +26,7 @@ from lowshot.files import file_sha256, json_sha256, read_json, replacing, write_
 from lowshot.lists import write_list
 from lowshot.pipeline.tissue import Tissue, draw_stain, draw_tile
 
-VERSION = 1  # of the drawings: raise it with every change that moves a pixel
+VERSION = 2  # of the drawings: raise it with every change that moves a pixel
 MANIFEST = "drawn.json"
 
 _STROMA = Tissue(eosin=0.42, fibres=0.42, length=7, waviness=5, nuclei=3.2, radius=2.0, elongation=3.0)
@@ -59,8 +59,8 @@ TISSUES = dict(
                         glands=0.4, gland_radius=9, lining=3.0, pearls=True)),
     PAIP19={
         "0": _LIVER,
-        "1": replace(_DEBRIS, nuclei=4.5, radius=2.1, fragments=7, length=4),
-        "2": replace(_LIVER, haze=0.17, nuclei=9.5, radius=2.8, spread=0.26, dark=0.95, fibres=0.22)})
+        "1": replace(_DEBRIS, nuclei=3, radius=2.0, fragments=12, length=3),
+        "2": replace(_LIVER, haze=0.17, nuclei=13, radius=3.0, spread=0.3, dark=1.0, fibres=0.22)})
 
 
 @dataclass(frozen=True)
