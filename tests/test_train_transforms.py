@@ -9,6 +9,7 @@ from torchvision.transforms import v2
 from lowshot.errors import UserError
 from lowshot.seeds import generator
 from openselfsup.images import read_image
+from openselfsup.models.preprocess import Preprocess
 from openselfsup.transforms import build_pipeline
 from openselfsup.transforms.color import ColorJitter, GaussianBlur, RandomGrayscale, Solarization
 from openselfsup.transforms.geometry import CenterCrop, RandomResizedCrop, Resize
@@ -127,6 +128,18 @@ def test_batched_operations_give_what_the_single_ones_give_for_the_same_draw(til
         if np.abs(mine - theirs).mean() > 3:  # a solarised level may fall on the other side of 128 after rounding
             assert upto == 6 and np.median(np.abs(mine - theirs)) < 3
     assert np.abs(got - want).mean() < 2
+
+
+def test_mixed_precision_leaves_the_augmentations_alone(tile):
+    pipeline = build_pipeline(CLP, on_device=True)
+    views = [pipeline(tile, generator(0, "test/b", i)) for i in range(8)]
+    batch = dict(images=torch.from_numpy(np.stack([image for image, _ in views]))[:, None],
+                 parameters=torch.from_numpy(np.stack([p for _, p in views]))[:, None], labels=torch.zeros(8))
+    preprocess = Preprocess(pipeline)
+    want = preprocess(batch)["images"]
+    with torch.autocast("cpu", torch.bfloat16):
+        got = preprocess(batch)["images"]
+    assert got.dtype == torch.float32 and torch.equal(got, want)
 
 
 def test_normalisation_on_the_device_equals_torchvisions(tile):

@@ -1,5 +1,6 @@
 """From what the workers hand over to what a model takes: move, augment, normalise, all on the device."""
 
+import torch
 from mmengine.model import BaseDataPreprocessor
 
 
@@ -19,7 +20,8 @@ class Preprocess(BaseDataPreprocessor):
         views, n = images.shape[:2]
         images = images.flatten(0, 1).permute(0, 3, 1, 2).float()  # channels last in memory, as the arrays came
         parameters = data["parameters"].transpose(0, 1).flatten(0, 1)
-        images = self.pipeline.normalize(self.pipeline.finish(images, parameters))
+        with torch.autocast(self.device.type, enabled=False):  # levels up to 255 need more than bfloat16's 8 bits
+            images = self.pipeline.normalize(self.pipeline.finish(images, parameters))
         if not self.channels_last:
             images = images.contiguous()
         images = images.unflatten(0, (views, n)) if views > 1 else images
