@@ -49,6 +49,10 @@ class Trainer(Runner):
             return loop
         return TrainLoop(self, self._train_dataloader, update_interval=self.update_interval, **loop)
 
+    def wrap_model(self, model_wrapper_cfg, model):
+        """The model is where it should be and wrapped; MMEngine would move it to a device of its own choice."""
+        return model
+
     def _init_model_weights(self):
         """The weights were drawn or loaded when the model was built; MMEngine would draw them anew."""
 
@@ -79,10 +83,17 @@ class Trainer(Runner):
                     scheduler=dict(iter=iteration, lr=rates), random_state=dict(seed=self.seed, iter=iteration))
 
     def save(self, path, iteration):
-        """Write a checkpoint from process 0, in one move; a loss that is not finite is never saved."""
+        """Write a checkpoint from process 0, in one move; a loss or weights that are not finite are never saved."""
         self.train_loop.check_loss()
         if distributed.rank() == 0:
-            save_file(path, self.checkpoint(iteration))
+            content = self.checkpoint(iteration)
+            # the loss of another process, or a gradient of this one, may have broken them
+            broken = [name for name, value in content["state_dict"].items() if not torch.isfinite(value).all()]
+            if broken:
+                raise UserError(f"weights became infinite or no numbers by iteration {iteration} ({broken[0]}); {path} "
+                                "was not saved: lower optimizer.lr or add lr_config.warmup, and resume from the last "
+                                "checkpoint")
+            save_file(path, content)
 
     def resume(self, filename, **_):
         content = load_file(filename)

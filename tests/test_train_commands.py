@@ -122,6 +122,8 @@ def call(tmp_path, *arguments):
     (["--launcher", "pytorch"], "RANK is not set; start through tools/dist_train.sh"),
     (["--launcher", "slurm"], "SLURM_PROCID is not set"),
     (["--cfg-options", "optimizer.lr=1e30", "data.workers_per_gpu=0"], "the loss became .* at iteration"),
+    (["--cfg-options", "optimizer.lr=1e30", "optimizer.weight_decay=1e30", "data.workers_per_gpu=0",
+      "data.imgs_per_gpu=24"], r"weights became infinite .* epoch_1.pth was not saved|latest.pth was not saved"),
 ])
 def test_faults_are_one_line_and_exit_2(tiles, tmp_path, monkeypatch, options, words):
     for name in ("RANK", "SLURM_PROCID"):
