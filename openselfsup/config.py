@@ -81,6 +81,9 @@ def complete(config, where="config"):
                       f"{where}: data.{name}")
     check_schedule(config.lr_config)
     _check_numbers(config, where)
+    _check_switches(config.performance, f"{where}: performance")
+    if config.optimizer_config.grad_clip:
+        check_keys(config.optimizer_config.grad_clip, ("max_norm", "norm_type"), f"{where}: optimizer_config.grad_clip")
 
 
 def _defaults(section, keys, where):
@@ -96,6 +99,7 @@ def _check_numbers(config, where):
                                ("data.workers_per_gpu", config.data.workers_per_gpu, 0),
                                ("optimizer_config.update_interval", config.optimizer_config.update_interval, 1),
                                ("checkpoint_config.interval", config.checkpoint_config.interval, 1),
+                               ("checkpoint_config.latest_interval", config.checkpoint_config.latest_interval, 1),
                                ("log_config.interval", config.log_config.interval, 1)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{where}: {name} is {value!r}; give a whole number from {least}")
@@ -104,6 +108,12 @@ def _check_numbers(config, where):
         if hook.get("type") not in known:
             raise UserError(f"{where}: log_config.hooks: unknown type {hook.get('type')!r}"
                             f"{nearest(hook.get('type'), known)}")
+
+
+def _check_switches(section, where):
+    for name, value in section.items():
+        if not isinstance(value, bool) and value != SECTIONS["performance"][name]:
+            raise UserError(f"{where}.{name} is {value!r}; give True or False")
 
 
 def work_dir_of(path):

@@ -1,11 +1,15 @@
 """The 22 published training configs say what was published; a misspelt key never trains."""
+import copy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.optim import AmpOptimWrapper
 
 from lowshot.errors import UserError
-from openselfsup.apis.train import make_model, train_pipeline
+from openselfsup.amp import BF16OptimWrapper
+from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
 from openselfsup.config import load_config, work_dir_of
 from openselfsup.datasets import DATASETS
 from openselfsup.hooks import build_hooks
@@ -89,6 +93,26 @@ def test_initial_weights_follow_from_the_seed_alone(configs):
     assert torch.equal(one, other) and not torch.equal(one, third)
 
 
+def test_drawing_weights_touches_no_gpu(configs, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda *_: pytest.fail("a context on every GPU"))
+    config = configs[FSP / "r18_bs512_ep100_all.py"]
+    make_model(config, train_pipeline(config), 0)
+
+
+@pytest.mark.parametrize("generation, wrapper", [(7, AmpOptimWrapper), (8, BF16OptimWrapper)])
+def test_mixed_precision_is_bf16_only_where_the_gpu_computes_in_it(configs, monkeypatch, generation, wrapper):
+    config = copy.deepcopy(configs[FSP / "r18_bs512_ep100_all.py"])
+    model = make_model(config, train_pipeline(config), 0)
+    config.performance.amp = True
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=generation))
+    # PyTorch emulates bfloat16 on older GPUs, and counts that as support unless told not to
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    assert type(make_optim_wrapper(model, config, scale_lr=False)) is wrapper
+
+
 def test_own_intermediate_names_of_published_files_are_read(tmp_path):
     text = (FSP / "r18_bs512_ep100_all.py").read_text().replace("'../../_base_", f"'{ROOT}/configs/_base_")
     path = tmp_path / "mine.py"
@@ -105,6 +129,9 @@ def test_own_intermediate_names_of_published_files_are_read(tmp_path):
     ("lr_config = dict(gama=0.1)", "did you mean 'gamma'"),
     ("data = dict(train=dict(prefetc=True))", "did you mean 'prefetch'"),
     ("data = dict(imgs_per_gpu=0)", "data.imgs_per_gpu is 0; give a whole number from 1"),
+    ("checkpoint_config = dict(latest_interval=0)", "latest_interval is 0; give a whole number from 1"),
+    ("performance = dict(amp='fp16')", "performance.amp is 'fp16'; give True or False"),
+    ("optimizer_config = dict(grad_clip=dict(max_nor=1))", "did you mean 'max_norm'"),
     ("workflow = [('train', 1), ('val', 1)]", "only \\[\\('train', 1\\)\\] is supported"),
     ("log_config = dict(hooks=[dict(type='WandbHook')])", "unknown type 'WandbHook'"),
     ("total_epochs = = 3", "not a readable config"),

@@ -72,7 +72,7 @@ def train_pipeline(config):
 
 def make_model(config, pipeline, seed):
     """The model of `config`, its initial weights drawn from `seed` alone."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):  # drawn on the CPU: the other processes' GPUs are left alone
         torch.manual_seed(int(sequence(seed, "train/weights").generate_state(1, "uint64")[0] >> 1))
         model = build_model(config.model.to_dict(), Preprocess(pipeline, config.performance.channels_last))
     if config.performance.channels_last:
@@ -103,7 +103,7 @@ def make_optim_wrapper(model, config, scale_lr):
                    clip_grad=dict(clip) if clip else None)
     if not config.performance.amp:
         return OptimWrapper(**options)
-    if torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+    if torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
         return AmpOptimWrapper(dtype="float16", **options)
     return BF16OptimWrapper(**options)
 
