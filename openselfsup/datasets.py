@@ -10,6 +10,7 @@ import signal
 from pathlib import Path
 
 import cv2
+import joblib
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -148,8 +149,7 @@ def workers_for(wanted, processes_here):
     """Loader workers of one process: what the config wants, but without GPUs not more than half of its cores."""
     if torch.cuda.is_available():
         return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(wanted, max(1, cores // (2 * processes_here)))
+    return min(wanted, max(1, joblib.cpu_count() // (2 * processes_here)))
 
 
 def build_loader(dataset, batch_sampler, workers):

@@ -1,6 +1,7 @@
 """Data check: each fault that is put in is found, where it is; a clean set is clean."""
 
 import json
+import os
 import shutil
 import sqlite3
 
@@ -255,3 +256,8 @@ def test_real_contact_sheet_names_a_row_a_class(real_tiles, tmp_path):
                             str(tmp_path / "r"), "--cache", str(tmp_path / "c"), "--workers", "1"])
     report = json.loads((tmp_path / "r.json").read_text())
     assert code in (0, 1) and list(report["lists"]["val"]["classes"]) == classes
+
+
+def test_number_of_cores_is_known_on_systems_without_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS has none
+    assert check_data.parse_args(["list.txt"]).workers >= 1

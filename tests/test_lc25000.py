@@ -1,6 +1,7 @@
 """LC25000: copies of one original are found whatever the flip, rotation and crop; strangers and neighbours are not."""
 
 import csv
+import os
 import zipfile
 
 import cv2
@@ -194,3 +195,8 @@ def test_a_folder_that_is_not_lc25000_is_refused(run, tmp_path):
     done = run(COMMAND, "--root", tmp_path)
     assert done.returncode == 2 and "no class folder colon_image_sets/colon_n" in done.stderr
     assert run(COMMAND).returncode == 2
+
+
+def test_number_of_cores_is_known_on_systems_without_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS has none
+    assert lc25000.parse_args(["--root", "x"]).workers >= 1

@@ -6,13 +6,12 @@ gives away. Writes a report (Markdown and JSON) and a contact sheet of every lis
 Exit code: 0 clean, 1 something was found, 2 it could not run."""
 
 import argparse
-import os
 import re
 import sys
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "wsi_workdir")]
@@ -67,7 +66,7 @@ def parse_args(argv):
     parser.add_argument("--cache", type=Path, default=Path("data", ".check_data.sqlite"),
                         help="measurements kept between runs, by path, size and time of change (default: %(default)s)")
     parser.add_argument("--fresh", action="store_true", help="measure every image again")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)),
+    parser.add_argument("--workers", type=int, default=cpu_count(),
                         help="processes (default: one a core); the report does not depend on it")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
     args = parser.parse_args(argv)

@@ -3,10 +3,11 @@
 import argparse
 import contextlib
 import json
-import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+
+import joblib
 
 from lowshot.engine import BACKENDS, worker_count
 from lowshot.errors import UserError, run_command
@@ -82,7 +83,7 @@ def make_plan(args):
         protocol = _written_down(protocol)
     changes = {key: value for key in ("solver", "latent", "sampling") if (value := getattr(args, key))}
     return Plan(protocol, args.only, parse_shard(args.shard) if args.shard else None,
-                workers=worker_count(args.workers or len(os.sched_getaffinity(0))), processes=args.gpus or _gpus(),
+                workers=worker_count(args.workers or joblib.cpu_count()), processes=args.gpus or _gpus(),
                 backend=args.backend, scheduler=args.scheduler, changes=changes, ablation=args.ablation,
                 fresh=args.fresh, dry_run=args.dry_run, blocks=args.blocks, quiet=args.quiet)
 

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import joblib
 import numpy as np
 import torch
 
@@ -101,8 +102,7 @@ def pick_workers(wanted, recipe):
     """Reading threads of this process: `wanted`, or the config's number but no more than there are cores for it."""
     if wanted:
         return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(recipe.workers, cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
+    return max(1, min(recipe.workers, joblib.cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
 def code_version():

@@ -6,11 +6,11 @@ https://github.com/tampapath/lung_colon_image_set, behind a link that a person h
 SM. Lung and Colon Cancer Histopathological Image Dataset (LC25000). arXiv:1912.12142, 2019."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
+from joblib import cpu_count
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(ROOT / "wsi_workdir")]
@@ -51,7 +51,7 @@ def parse_args(argv):
     place.add_argument("--root", type=Path, help="unpacked folder: holds colon_image_sets and lung_image_sets")
     place.add_argument("--archive", type=Path, help="LC25000.zip as downloaded")
     parser.add_argument("--out", type=Path, default=Path("data/LC25000"), help="data set folder (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)),
+    parser.add_argument("--workers", type=int, default=cpu_count(),
                         help="processes (default: one a core); the groups do not depend on it")
     parser.add_argument("--overwrite", action="store_true", help="replace lists and links that differ")
     parser.add_argument("--quiet", action="store_true", help="no progress bars")
