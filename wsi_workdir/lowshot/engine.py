@@ -93,7 +93,7 @@ def is_done(run):
 
 def _facts(workers, backend):
     """What the `.meta.json` says about this call."""
-    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
     return {"started": started, "host": platform.node(), "workers": workers, "backend": backend, "versions": versions}
 

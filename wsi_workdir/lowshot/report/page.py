@@ -1,6 +1,6 @@
 """The page: everything in one file, nothing fetched, every name escaped."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.resources import files
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -33,7 +33,7 @@ def render(content, *, title, protocol=None, report_command="", refresh=None, li
     runs = content.evidence.runs
     absent = {"ablation": not content.ablations.rows, "tiles": not content.shown_tasks, "seen": not content.pictures}
     classes = list(dict.fromkeys(tuple(run.classes) for run in runs))
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return environment.get_template("page.html.j2").render(
         **vars(content), title=title, lead=_lead(runs), refresh=refresh, live=live, dagger=DAGGER, per_class=PER_CLASS,
         style=Markup(_asset("style.css")), script=Markup(_asset("script.js")),
