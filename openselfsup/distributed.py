@@ -56,7 +56,7 @@ def _environment(launcher, port):
 
 
 def _first_slurm_node():
-    nodes = os.environ.get("SLURM_NODELIST", "")
+    nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_NODELIST", "")  # a step may have fewer nodes
     if not any(mark in nodes for mark in "[,"):
         return nodes or "127.0.0.1"
     try:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from torch.distributed import run
+from torch.distributed import DistError, run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
@@ -58,6 +58,10 @@ def main(argv=None):
             return 0 if error.sigval == signal.SIGTERM else 128 + error.sigval
         except _Impatient as error:
             return 128 + error.args[0]
+        except DistError as error:
+            print(f"error: the processes cannot meet ({str(error).splitlines()[0]}); give another PORT where it is in "
+                  "use, and see that MASTER_ADDR answers", file=sys.stderr)
+            return 2
     return 0
 
 

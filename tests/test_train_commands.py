@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import socket
 import sys
 from pathlib import Path
 
@@ -64,9 +65,11 @@ def test_backbone_is_extracted_and_published(trained, run, tmp_path):
     content = torch.load(tmp_path / "clp.pth", weights_only=True)
     assert content["author"] == "OpenSelfSup"
     assert not any(key.startswith(("backbone", "encoder")) for key in content["state_dict"])
+    (tmp_path / "public.pth").write_text("something else")
     done = run("tools/publish_model.py", trained / "latest.pth", tmp_path / "public.pth")
     name = next(tmp_path.glob("public-*.pth"))
-    assert re.fullmatch(r"public-[0-9a-f]{8}\.pth", name.name) and not (tmp_path / "public.pth").exists()
+    assert re.fullmatch(r"public-[0-9a-f]{8}\.pth", name.name)
+    assert (tmp_path / "public.pth").read_text() == "something else"  # the name without the hash is not taken
     assert "optimizer" not in torch.load(name, weights_only=True)
 
 
@@ -267,9 +270,28 @@ def test_a_fault_of_all_processes_is_told_once(tiles, tmp_path, run):
     assert done.stderr.count("absent.txt: no such list") == 1 and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("script, count", [("dist_train.sh", "0"), ("dist_train.sh", "two"), ("srun_train.sh", "-1")])
+def test_a_number_of_processes_that_is_none_is_refused(run, script, count):
+    partition = ["part"] if script.startswith("srun") else []
+    done = run("bash", f"tools/{script}", *partition, "configs/quickstart/fsp.py", count)
+    assert done.returncode == 2
+    assert done.stderr == f"error: GPUS is '{count}'; give the number of processes, a whole number from 1\n"
+
+
+def test_a_port_in_use_is_told_in_one_line(run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("bash", "tools/dist_train.sh", "configs/quickstart/fsp.py", 1,
+                   env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PORT": str(taken.getsockname()[1])})
+    assert done.returncode == 2 and "give another PORT" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("launcher, variables", [
     ("pytorch", dict(RANK="5", WORLD_SIZE="8", LOCAL_RANK="1", MASTER_ADDR="node7", MASTER_PORT="1234")),
     ("slurm", dict(SLURM_PROCID="5", SLURM_NTASKS="8", SLURM_LOCALID="1", SLURM_NODELIST="node7", MASTER_PORT="1234")),
+    ("slurm", dict(SLURM_PROCID="5", SLURM_NTASKS="8", SLURM_LOCALID="1", SLURM_NODELIST="node1,node7",
+                   SLURM_STEP_NODELIST="node7", MASTER_PORT="1234")),
     ("mpi", dict(OMPI_COMM_WORLD_RANK="5", OMPI_COMM_WORLD_SIZE="8", OMPI_COMM_WORLD_LOCAL_RANK="1",
                  MASTER_ADDR="node7")),
 ])

@@ -3,12 +3,22 @@ ROOT=$(cd "$(dirname "$0")/.." && pwd)
 PYTHON=${PYTHON:-python3}
 export PYTHONPATH="$ROOT:$ROOT/wsi_workdir${PYTHONPATH:+:$PYTHONPATH}"
 
+# need_number PROCESSES: ends the script unless it is a whole number from 1
+need_number() {
+    case $1 in
+        '' | 0 | *[!0-9]*)
+            echo "error: GPUS is '$1'; give the number of processes, a whole number from 1" >&2
+            exit 2 ;;
+    esac
+}
+
 # launch PROCESSES SCRIPT ARGUMENTS…: torchrun on this node, in the place of this shell so that signals reach it
 launch() {
     processes=$1
     script=$2
     shift 2
-    if [ -z "${OMP_NUM_THREADS:-}" ] && ! command -v nvidia-smi > /dev/null 2>&1 && [ "$processes" -gt 0 ]; then
+    need_number "$processes"
+    if [ -z "${OMP_NUM_THREADS:-}" ] && ! command -v nvidia-smi > /dev/null 2>&1; then
         cores=$(getconf _NPROCESSORS_ONLN)
         export OMP_NUM_THREADS=$(( cores > processes ? cores / processes : 1 ))
     fi
@@ -24,6 +34,7 @@ queue() {
     processes=$2
     script=$3
     shift 3
+    need_number "$processes"
     per_node=${GPUS_PER_NODE:-8}
     if [ "$processes" -lt "$per_node" ]; then
         per_node=$processes

@@ -23,9 +23,10 @@ def main(argv=None):
 
     state = state_of(load_file(args.checkpoint), args.checkpoint)
     output = Path(args.output)
-    save_file(output, dict(state_dict=state, author="OpenSelfSup"))
-    final = output.with_name(f"{output.stem}-{file_sha256(output)[:8]}{output.suffix or '.pth'}")
-    output.replace(final)
+    unnamed = output.with_name(f".{output.name}.unnamed")  # never OUTPUT itself: something may lie there
+    save_file(unnamed, dict(state_dict=state, author="OpenSelfSup"))
+    final = output.with_name(f"{output.stem}-{file_sha256(unnamed)[:8]}{output.suffix or '.pth'}")
+    unnamed.replace(final)
     print(f"{final}: {len(state)} tensors")
 
 
