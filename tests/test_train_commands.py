@@ -222,8 +222,8 @@ from openselfsup.transforms import build_pipeline
 
 distributed.start("pytorch")
 torch.manual_seed(0)
-model = build_model(dict(type="Classification", backbone=dict(type="ResNet"), head=dict(type="ClsHead",
-                    in_channels=512, num_classes=3)), Preprocess(build_pipeline([]))).eval()
+model = build_model(dict(type="Classification", backbone=dict(type="ResNet", norm_cfg=dict(type="SyncBN")),
+                    head=dict(type="ClsHead", in_channels=512, num_classes=3)), Preprocess(build_pipeline([]))).eval()
 images, labels = torch.randn(8, 3, 32, 32), torch.arange(8) % 3
 half = slice(4 * distributed.rank(), 4 * distributed.rank() + 4)
 wrapped = MMDistributedDataParallel(model)
@@ -235,6 +235,7 @@ for name, weight in model.named_parameters():
     torch.testing.assert_close(shared[name], weight.grad, rtol=1e-4, atol=1e-6)
 rows = torch.full((2, 1), float(distributed.rank()))
 assert distributed.gather_rows(rows).ravel().tolist() == [0, 0, 1, 1]
+model.train()(images, labels)  # BN in training mode: where processes cannot share statistics, each has its own
 distributed.stop()
 """
 

@@ -133,6 +133,17 @@ def test_backbone_is_torchvisions_resnet_without_its_classifier(depth):
     assert ours.width == theirs.fc.in_features
 
 
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("stage", range(5))
+def test_any_stage_can_be_the_output_and_what_follows_it_is_not_trained(depth, stage):
+    backbone = build_backbone(depth, out_indices=(stage,))
+    maps = backbone(torch.randn(2, 3, 64, 64))
+    assert maps.shape[1] == backbone.width
+    maps.square().sum().backward()
+    assert all((weight.grad is not None) == weight.requires_grad for weight in backbone.parameters())
+    assert set(backbone.state_dict()) == set(build_backbone(depth).state_dict())
+
+
 def test_what_the_backbone_cannot_do_is_refused():
     for options, words in ((dict(depth=20), "no ResNet of depth 20"), (dict(out_indices=(5,)), "one of 0 … 4"),
                            (dict(norm_cfg=dict(type="GN")), "known: BN, SyncBN")):
@@ -140,6 +151,12 @@ def test_what_the_backbone_cannot_do_is_refused():
             build_backbone(**options)
     with pytest.raises(UserError, match="in_channels is 512, but this backbone gives 2048"):
         build_model({**FSP, "backbone": dict(type="ResNet", depth=50)})
+    for part, change, words in (("projector", dict(with_avg_pool=False), "backbone gives maps"),
+                                ("predictor", dict(with_avg_pool=True), "nothing to pool"),
+                                ("predictor", dict(in_channels=15), "in_channels is 15, but this projector gives 16"),
+                                ("predictor", dict(out_channels=8), "out_channels is 8, but this projector gives 16")):
+        with pytest.raises(UserError, match=words):
+            model_of(MOCO, **{part: {**MOCO[part], **change}})
     with pytest.raises(UserError, match="choose 'local' or 'gathered'"):
         model_of(MOCO, negatives="all")
 

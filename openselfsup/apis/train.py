@@ -130,8 +130,9 @@ def _announce(trainer, config):
         f"(published rates are for {BASE_GPUS} processes: --auto_scale_lr)")
     if loader.batch_sampler.left_out:
         log("the last batch of an epoch would be a single image, which BatchNorm cannot take: it is left out")
-    uses_sync = any("sync_bn" in part and part["sync_bn"] for part in config.model.values() if isinstance(part, dict))
-    if uses_sync and processes > 1 and not distributed.sync_bn_works():
+    parts = [part for part in config.model.values() if isinstance(part, dict)]
+    wants_sync = any(part.get("sync_bn") or (part.get("norm_cfg") or {}).get("type") == "SyncBN" for part in parts)
+    if wants_sync and processes > 1 and not distributed.sync_bn_works():
         log("synchronised BatchNorm needs GPUs: here each process normalises its own batch")
     if trainer.on_terminal:  # lines go to the file, the bar to the terminal
         for handler in trainer.logger.handlers:

@@ -21,14 +21,26 @@ def build_backbone(depth=18, in_channels=3, **options):
 def build_model(config, data_preprocessor=None):
     """Model from `model = dict(type=…, backbone=dict(…), …)`; UserError for what does not fit."""
     parts = {name: build(part, PARTS[name], f"model.{name}") for name, part in config.items() if name in PARTS}
-    _check_widths(parts)
+    _check_fit(parts)
     return build({**config, **parts}, MODELS, "model", data_preprocessor=data_preprocessor)
 
 
-def _check_widths(parts):
-    backbone = parts.get("backbone")
+def _check_fit(parts):
+    """UserError where what one part gives is not what the next one takes."""
+    backbone, projector, predictor = (parts.get(name) for name in ("backbone", "projector", "predictor"))
     for name in ("projector", "head"):
-        linear = getattr(parts.get(name), "fc0", None) or getattr(parts.get(name), "fc_cls", None)
-        if backbone is not None and linear is not None and linear.in_features != backbone.width:
-            raise UserError(f"model.{name}.in_channels is {linear.in_features}, but this backbone gives "
+        if backbone is None or name not in parts:
+            continue
+        if parts[name].in_channels != backbone.width:
+            raise UserError(f"model.{name}.in_channels is {parts[name].in_channels}, but this backbone gives "
                             f"{backbone.width} channels")
+        if not parts[name].with_avg_pool:
+            raise UserError(f"model.{name}.with_avg_pool is False, but the backbone gives maps: they must be pooled")
+    if projector is None or predictor is None:
+        return
+    for name in ("in_channels", "out_channels"):  # q is compared with k
+        if getattr(predictor, name) != projector.out_channels:
+            raise UserError(f"model.predictor.{name} is {getattr(predictor, name)}, but this projector gives "
+                            f"{projector.out_channels}")
+    if predictor.with_avg_pool:
+        raise UserError("model.predictor.with_avg_pool is True, but the projector gives vectors: nothing to pool")

@@ -4,18 +4,19 @@ from torch import nn
 from torchvision.models import resnet
 
 from lowshot.errors import UserError
+from openselfsup.distributed import sync_bn_works
 
 _BLOCKS = {18: (resnet.BasicBlock, [2, 2, 2, 2]), 34: (resnet.BasicBlock, [3, 4, 6, 3]),
            50: (resnet.Bottleneck, [3, 4, 6, 3]), 101: (resnet.Bottleneck, [3, 4, 23, 3]),
            152: (resnet.Bottleneck, [3, 8, 36, 3])}
-_NORMS = {"BN": nn.BatchNorm2d, "SyncBN": nn.SyncBatchNorm}
+_NORMS = ("BN", "SyncBN")
 
 
 class ResNet(resnet.ResNet):
     """ResNet without pooling and classifier.
 
     forward: (N, in_channels, H, W) -> (N, C, H/32, W/32), the map of the one stage in `out_indices`
-    (0: first convolution, 1 … 4: stages; 4, the last, is the encoder's output). C of the last stage is `.width`.
+    (0: first convolution, 1 … 4: stages; 4, the last, is the encoder's output). C is `.width`.
     Initial weights are PyTorch's defaults; `init_weights` gives those of supervised training.
     """
 
@@ -27,9 +28,13 @@ class ResNet(resnet.ResNet):
             raise UserError(f"backbone: norm_cfg type {norm!r}; known: BN, SyncBN")
         if len(out_indices) != 1 or out_indices[0] not in range(5):
             raise UserError(f"backbone: out_indices {tuple(out_indices)}; name one of 0 … 4")
-        super().__init__(*_BLOCKS[depth], norm_layer=_NORMS[norm])
-        self.width = self.fc.in_features
+        block, blocks = _BLOCKS[depth]
+        synchronised = norm == "SyncBN" and sync_bn_works()
+        super().__init__(block, blocks, norm_layer=nn.SyncBatchNorm if synchronised else nn.BatchNorm2d)
         self.out_index = out_indices[0]
+        self.width = 64 * block.expansion * 2 ** (self.out_index - 1) if self.out_index else 64
+        for unused in (self.layer1, self.layer2, self.layer3, self.layer4)[self.out_index:]:
+            unused.requires_grad_(False)  # there so that files of weights fit, but nothing flows through
         del self.fc, self.avgpool
         if in_channels != 3:
             self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)

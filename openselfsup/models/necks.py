@@ -23,6 +23,7 @@ class NonLinearNeckSimCLR(nn.Module):
             self.add_module(f"fc{i}", nn.Linear(widths[i], widths[i + 1], bias=with_bias))
             if not last or with_last_bn:
                 self.add_module(f"bn{i}", norm(widths[i + 1]))
+        self.in_channels, self.out_channels = in_channels, out_channels
         self.num_layers, self.with_avg_pool = num_layers, with_avg_pool
 
     def forward(self, x):
@@ -41,7 +42,7 @@ class ClsHead(nn.Module):
 
     def __init__(self, in_channels, num_classes, with_avg_pool=True):
         super().__init__()
-        self.with_avg_pool = with_avg_pool
+        self.in_channels, self.with_avg_pool = in_channels, with_avg_pool
         self.fc_cls = nn.Linear(in_channels, num_classes)
 
     def init_weights(self):
@@ -56,5 +57,3 @@ class ClsHead(nn.Module):
         """Mean cross-entropy, and the share of images whose highest score is their label's."""
         correct = (scores.detach().argmax(1) == labels).float().mean()
         return {"loss": F.cross_entropy(scores, labels), "accuracy": correct}
-
-
