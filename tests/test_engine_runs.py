@@ -19,7 +19,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
-from lowshot import evaluate
+from lowshot import evaluate, inputs
 from lowshot.engine import is_done, run_all
 from lowshot.errors import UserError
 from lowshot.generation import make_tasks
@@ -100,6 +100,21 @@ def test_finished_runs_are_kept_by_content_not_by_date(world):
     assert results_of(protocol) != first
     path.write_bytes(first[str(path.relative_to(Path(protocol.workdir, "results")))][:1000])
     assert not is_done(Inputs().prepare(runs[0]))  # half a result is none
+
+
+def test_a_new_rule_of_evaluation_does_finished_runs_again(world, monkeypatch):
+    protocol, _ = world
+    settings = [Settings(protocol, "mix", "enc", num_shots=2)]
+    run_all(settings, quiet=True)
+    assert run_all(settings, quiet=True)[0].kept
+    monkeypatch.setattr(inputs, "EVALUATION", inputs.EVALUATION + 1)
+    assert not run_all(settings, quiet=True)[0].kept
+    assert run_all(settings, quiet=True)[0].kept
+
+
+def test_expected_augmentation_by_scikit_learn_is_refused_before_anything_is_read(world):
+    with pytest.raises(UserError, match="no scikit-learn form"):
+        Settings(world[0], "mix", "enc", "latent_aug", num_shots=2, latent="expected", solver="sklearn")
 
 
 def test_a_result_names_the_groups_that_its_tasks_were_drawn_by(world, tmp_path):

@@ -81,6 +81,18 @@ def test_a_tree_without_a_task_file_gives_the_same_tasks(world, keep):
     np.testing.assert_array_equal(again.predictions, first.predictions)
 
 
+def test_a_tree_of_another_novel_class_or_rule_is_not_taken_for_this_one(world):
+    protocol, _ = world
+    plan = TaskPlan(protocol, "near", 1, 2, novel=(3,))
+    for name in ("4-way-1-shot_wo_2_idxs.npy", "4-way-1-shot_wo_2_enc.npy", "4-way-1-shot_distinct_enc.npy"):
+        path = plan.path.parent / "task_0" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert legacy.tree_stem(plan) is None
+    (path.parent / "4-way-1-shot_wo_3_enc.npy").touch()
+    assert legacy.tree_stem(plan) == "4-way-1-shot_wo_3"
+
+
 def test_features_that_no_store_holds_are_refused(world):
     protocol, _ = world
     plan = TaskPlan(protocol, "mix", 2, 3)

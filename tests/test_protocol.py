@@ -94,3 +94,8 @@ def test_the_tag_of_novel_classes_is_unambiguous():
 def test_impossible_novel_classes_are_refused(text):
     with pytest.raises(UserError, match="novel class"):
         parse_novel(text, 9)
+
+
+def test_some_class_must_be_left_as_base():
+    with pytest.raises(UserError, match="all 3 classes"):
+        parse_novel("0,1,2", 3)

@@ -79,7 +79,8 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
 
 
 def is_done(run):
-    """Whether the result of a Run is there, by content: same configuration, classes and hashes of what was read."""
+    """Whether the result of a Run is there, by content: same configuration, classes, hashes of what was read, and rule
+    of evaluation (results that do not name theirs are of the first)."""
     path = run.settings.result_file
     if not path.exists():
         return False
@@ -87,6 +88,8 @@ def is_done(run):
         there = read_result(path)
     except UserError as error:
         print(f"notice: {error}", file=sys.stderr)
+        return False
+    if there.data.get("evaluation", 1) != run.head["evaluation"]:
         return False
     return all(there.data[key] == run.head[key] for key in ("config", "classes", "class_groups", "hashes"))
 

@@ -194,8 +194,9 @@ class Inputs:
             listed = protocol.set(name)
             sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": groups or listed.groups,
                      f"{side}_slide": listed.slide}
-        return {"config": s.config, "classes": list(s.classes), "class_groups": s.class_groups, "hashes": hashes,
-                "sets": sets, "encoder": read_provenance(protocol.features_file(s.model, family.support)),
+        return {"evaluation": EVALUATION, "config": s.config, "classes": list(s.classes),
+                "class_groups": s.class_groups, "hashes": hashes, "sets": sets,
+                "encoder": read_provenance(protocol.features_file(s.model, family.support)),
                 "tasks": {"num_tasks": tasks.num_tasks, "ways": tasks.ways, "shots": tasks.shots,
                           "queries": tasks.queries, "file": Path(tasks.path).as_posix()}}
 

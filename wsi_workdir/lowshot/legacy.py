@@ -19,6 +19,7 @@ import numpy as np
 from lowshot.errors import UserError
 from lowshot.features import labels_sha256, load_features, load_set, load_views
 from lowshot.files import replacing
+from lowshot.protocol import SAMPLING
 from lowshot.tasks import check_rows, make_task_set, task_stem
 
 PROTOCOL = 3  # of pickle: read by every numpy that runs the authors' code
@@ -105,8 +106,13 @@ def tree_stem(plan):
                            task_stem(len(plan.classes), plan.num_shots)))
     if plan.sampling != "published" or not first.is_dir():
         return None
-    return next((stem for stem in stems if (first / f"{stem}_idxs.npy").exists() or any(first.glob(f"{stem}_*.npy"))
-                 or (first / f"{stem}.npy").exists()), None)
+    return next((stem for stem in stems if (first / f"{stem}_idxs.npy").exists() or (first / f"{stem}.npy").exists()
+                 or any(_names_a_model(path.name, stem) for path in first.glob(f"{stem}_*.npy"))), None)
+
+
+def _names_a_model(name, stem):
+    """Whether a file `<stem>_….npy` is of that stem, and not of a longer one: with a novel class, or another rule."""
+    return not name.startswith(tuple(f"{stem}_{more}_" for more in ("wo", *SAMPLING)))
 
 
 def read_tree(plan, stem, model, support_labels, query_labels):

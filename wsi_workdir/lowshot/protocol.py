@@ -121,6 +121,8 @@ def parse_novel(text, num_classes):
         classes = tuple(int(digit) for digit in text)
     if len(set(classes)) != len(classes) or max(classes) >= num_classes:
         raise UserError(f"novel class {text!r}: the classes are 0 … {num_classes - 1}, each named once")
+    if len(classes) == num_classes:
+        raise UserError(f"novel class {text!r}: these are all {num_classes} classes, none is left to be a base class")
     return classes
 
 
@@ -191,7 +193,7 @@ def _check_keys(value, kind, where, hidden=()):
     fields = [f for f in dataclasses.fields(kind) if f.name not in hidden]
     for key in value:
         if key not in {f.name for f in fields}:
-            raise UserError(f"{where}: unknown key {key!r}{_nearest(key, [f.name for f in fields])}")
+            raise UserError(f"{where}: unknown key {key!r}{nearest_known(key, [f.name for f in fields])}")
     for f in fields:
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
         if required and f.name not in value:
@@ -205,20 +207,21 @@ def _check_keys_of(values, known, where):
             raise UserError(f"{where}: {key} is a whole number from 1, got {value!r}")
 
 
-def _nearest(name, known):
+def nearest_known(name, known):
+    """End of an error about an unknown name: the known one most like it, or all of them."""
     close = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}"
 
 
 def _lookup(table, name, what, where):
     if name not in table:
-        raise UserError(f"{where}: no {what} {name!r}{_nearest(name, table)}")
+        raise UserError(f"{where}: no {what} {name!r}{nearest_known(name, table)}")
     return table[name]
 
 
 def _check(p):
     if p.sampling not in SAMPLING:
-        raise UserError(f"{p.path}: sampling {p.sampling!r}{_nearest(p.sampling, SAMPLING)}")
+        raise UserError(f"{p.path}: sampling {p.sampling!r}{nearest_known(p.sampling, SAMPLING)}")
     for name, image_set in p.sets.items():
         _lookup(p.classes, image_set.classes, "class list", f"{p.path}: sets.{name}")
     _lookup(p.sets, p.dictionary.set, "set", f"{p.path}: dictionary")

@@ -102,10 +102,11 @@ def read_result(path):
 def write_result(path, data, meta):
     """Write `<name>.meta.json`, then `<name>.json`: where the second exists the run is finished.
 
-    data: the keys KEYS, with those of ARRAYS as integer arrays; meta: JSON-able dict.
+    data: the keys KEYS, with those of ARRAYS as integer arrays, and perhaps `evaluation` (see lowshot.inputs);
+    meta: JSON-able dict.
     One key a line, so that `grep` and `diff` serve.
     """
-    missing = set(KEYS) ^ set(data)
+    missing = set(KEYS) ^ (set(data) - {"evaluation"})
     if missing:
         raise ValueError(f"a result has exactly the keys {KEYS}; wrong: {sorted(missing)}")
     data = {**data, "schema": SCHEMA, **{name: encode_array(data[name]) for name in ARRAYS}}

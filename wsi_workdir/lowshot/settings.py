@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lowshot.errors import UserError
-from lowshot.protocol import CLASSIFIERS, MODES, SAMPLING, Protocol, _nearest, novel_tag
+from lowshot.protocol import CLASSIFIERS, MODES, SAMPLING, Protocol, nearest_known, novel_tag
 from lowshot.tasks import task_stem
 
 LATENT = ("sampled", "expected")
@@ -85,6 +85,8 @@ class Settings:
         _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
         if self.latent == "expected" and self.clf == "logistic_regression":
             raise UserError("--latent expected has no closed form for logistic_regression; use --latent sampled")
+        if self.latent == "expected" and self.solver == "sklearn":
+            raise UserError("--latent expected has no scikit-learn form; use --solver batched or --latent sampled")
         if self.aug_times < 0:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         if self.mode == "linear":  # what has no effect is no part of the run
@@ -151,7 +153,7 @@ def _check_choices(settings, **choices):
     for name, known in choices.items():
         value = getattr(settings, name)
         if value not in known:
-            raise UserError(f"--{name} {value!r}{_nearest(value, known)}")
+            raise UserError(f"--{name} {value!r}{nearest_known(value, known)}")
 
 
 def _check_numbers(settings, *names):
