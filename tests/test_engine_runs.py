@@ -302,3 +302,13 @@ def test_a_model_scored_on_other_novel_classes_is_noticed(world, capfd):
     settings = Settings(protocol, "NCT_78_aug", "enc_wo_3", num_shots=2, num_task=60, novel=(2, 3))
     run_all([settings], quiet=True)
     assert "enc_wo_3 has never seen classes (3,), but (2, 3) are scored as novel" in capfd.readouterr().err
+
+
+def test_a_dictionary_that_holds_the_novel_class_is_noticed(world, run, capfd):
+    protocol, path = world
+    for novel, noticed in (("2", True), ("3", False)):
+        made = run("wsi_workdir/dict_construction.py", "--model", "enc_wo_3", "--novel_class", novel,
+                   "--protocol", path, "--overwrite")
+        assert made.returncode == 0, made.stderr
+        Inputs().prepare(Settings(protocol, "near", "enc_wo_3", "latent_aug", num_shots=1, novel=(3,)))
+        assert ("built with the novel classes [3] in it" in capfd.readouterr().err) == noticed

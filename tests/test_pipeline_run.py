@@ -164,6 +164,12 @@ def test_one_stage_alone_says_which_command_makes_what_it_lacks(tmp_path, run):
     assert "run_protocol.py" in done.stderr or "generate_task.py" in done.stderr or "extract.py" in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--workers", "--gpus"])
+def test_no_processes_at_all_are_refused(run, option):
+    done = run("wsi_workdir/run_protocol.py", option, 0, "--dry_run")
+    assert done.returncode == 2 and f"{option} 0" in done.stderr
+
+
 def test_dry_run_names_every_step_and_touches_nothing(tmp_path, run):
     path = write_protocol(tmp_path / "new")
     done = again(run, path, "--dry_run")

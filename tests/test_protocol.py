@@ -54,6 +54,7 @@ def test_lists_and_tuples_are_the_same_data():
     (dict(tasks__near__query=3), "no set 3"),
     (dict(tasks__near__novel_classes=[3]), "lies outside the 3 classes"),
     (dict(tasks__near__groups=dict(x=[7])), "lies outside the 3 classes"),
+    (dict(tasks__near__groups=dict(x=[], y=[0])), "a group of classes is empty"),
     (dict(tasks__near__methods=[["clp_wo_{novel}", "linear"]]), "a method is"),
     (dict(tasks__near__methods=[["fsp", "linear", "Ridge"]]), "no model 'fsp'"),
     (dict(tasks__near__methods=[["clp", "linear", "ridge"]]), "no classifier 'ridge'; did you mean 'Ridge'"),

@@ -66,6 +66,9 @@ def _run(args):
     for stage in args.stages:
         if stage not in STAGES:
             raise UserError(f"--stages: no stage {stage!r}; known: {', '.join(STAGES)}")
+    for name in ("workers", "gpus"):
+        if (count := getattr(args, name)) is not None and count < 1:
+            raise UserError(f"--{name} {count}: give a whole number from 1")
     plan = make_plan(args)
     seconds = run_stages(plan, args.stages)
     print("\ntime of each stage")

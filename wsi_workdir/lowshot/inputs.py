@@ -131,8 +131,12 @@ class Inputs:
             if made_from and base.exists() and made_from != features_sha256(base):
                 raise UserError(f"{folder}: the dictionary was built from other features than {base}; build it again "
                                 f"with {s.dictionary_command} --overwrite")
+            shown = sorted(set(s.novel) - set(found.how.get("novel", s.novel)))
+            if shown:
+                print(f"notice: {folder}: the dictionary was built with the novel classes {shown} in it; "
+                      f"{s.dictionary_command} --overwrite leaves them out", file=sys.stderr)
             return found.identity
-        return self._once(("dictionary", folder, s.num_prototypes), make)
+        return self._once(("dictionary", folder, s.num_prototypes, s.novel), make)
 
     def _views(self, s, tasks, dim):
         """Hash of the augmented views that the tasks need; UserError where one is missing or of another encoder."""

@@ -245,6 +245,8 @@ def _check_family(p, name, family):
         raise UserError(f"{where}: shots, num_tasks, queries and num_aug_shots are whole numbers from 1")
     if family.same_slide and p.sets[family.support].slide is None:
         raise UserError(f"{where}: same_slide needs sets.{family.support}.slide (which part of the path is the slide)")
+    if not all(family.groups.values()):
+        raise UserError(f"{where}: a group of classes is empty")
     listed = [c for group in family.groups.values() for c in group]
     listed += [c for entry in family.novel_classes for c in (entry if isinstance(entry, tuple) else (entry,))]
     if not set(listed) <= set(range(len(classes))):
