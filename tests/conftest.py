@@ -1,4 +1,5 @@
 """Shared by all tests: where the real material is, and how to run a command as a user would."""
+import importlib.util
 import os
 import subprocess
 import sys
@@ -8,6 +9,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FEWSHOT_SHARED", ROOT.parent / "shared"))
+
+
+def load_command(path):
+    """The module of a command, by its path from the root: tools/ and wsi_workdir/ share names."""
+    spec = importlib.util.spec_from_file_location(path.removesuffix(".py").replace("/", "_"), ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _material(name):

@@ -7,11 +7,10 @@ import subprocess
 import sys
 import time
 
-import extract
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, load_command
 from PIL import Image
 from torchvision import transforms
 from torchvision.models import resnet18
@@ -20,6 +19,7 @@ from lowshot.errors import UserError
 from lowshot.features import load_set, load_views, read_provenance
 from lowshot.files import file_sha256
 
+extract = load_command("wsi_workdir/extract.py")
 SIZE, MEAN, STD = 48, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 

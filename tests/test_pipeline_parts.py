@@ -220,16 +220,23 @@ sys.exit(code)
 """
 
 
-def start(tmp_path, program):
+def start(tmp_path, program, stderr=subprocess.STDOUT):
     text = CHILD.format(root=str(ROOT / "wsi_workdir"), program=program, log=str(tmp_path / "log.txt"))
-    return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def test_the_exit_code_of_a_child_is_ours_and_its_output_is_logged(tmp_path):
     process = start(tmp_path, "import sys; print('said'); print('warned', file=sys.stderr); sys.exit(7)")
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 7
-    assert "said" in output and "warned" in output and (tmp_path / "log.txt").read_text() == output
+    logged = (tmp_path / "log.txt").read_text()
+    assert "said" in output and "warned" in output and sorted(logged.splitlines()) == sorted(output.splitlines())
+
+
+def test_a_log_leaves_errors_among_the_errors(tmp_path):
+    process = start(tmp_path, "import sys; print('said'); print('warned', file=sys.stderr)", stderr=subprocess.PIPE)
+    output, errors = process.communicate(timeout=60)
+    assert "said" in output and "warned" not in output and errors == "warned\n"
 
 
 def test_a_log_ends_although_worker_processes_are_still_there(tmp_path):

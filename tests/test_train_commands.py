@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import load_command
 from training import CLASSES, ROOT, draw_tiles, free_port, write_config
 
 
@@ -19,8 +20,7 @@ def tiles(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tiles, tmp_path_factory):
     """Work dir of a contrastive run of two epochs watched by nearest neighbours, in this process."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    import train
+    train = load_command("tools/train.py")
     folder = tmp_path_factory.mktemp("clp")
     config = write_config(tiles, "clp", epochs=2, batch=8)
     config.write_text(config.read_text() + "custom_hooks = [dict(type='BYOLHook', end_momentum=1.0), dict("
@@ -102,8 +102,7 @@ def call(tmp_path, *arguments):
     import io
 
     from lowshot.errors import run_command
-    sys.path.insert(0, str(ROOT / "tools"))
-    import train
+    train = load_command("tools/train.py")
     stream = io.StringIO()
     with contextlib.redirect_stderr(stream):
         code = run_command(train.main, [str(part) for part in arguments] + ["--work_dir", str(tmp_path / "run")])

@@ -64,28 +64,34 @@ def _end_with_parent():
 def logged(path):
     """Everything that this process and its children print goes to `path` as well, whatever way the process ends.
 
-    On a terminal the bars of lowshot.progress stay on the terminal and out of the file.
+    Output stays output and errors stay errors. On a terminal the bars of lowshot.progress stay on the terminal and out
+    of the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr.isatty()
-    # -i: an interrupt must not end the log before the last words
-    tee = subprocess.Popen(["tee", "-i", str(path)], stdin=subprocess.PIPE, process_group=0)
-    kept, pipe = [os.dup(1), os.dup(2)], os.dup(tee.stdin.fileno())
+    path.write_bytes(b"")
+    kept = [os.dup(1), os.dup(2)]
+    # -i: an interrupt must not end the log before the last words; -a: both append to one file
+    tees = [subprocess.Popen(["tee", "-i", "-a", str(path)], stdin=subprocess.PIPE, stdout=stream, process_group=0)
+            for stream in kept]
+    pipes = [os.dup(tee.stdin.fileno()) for tee in tees]
     if terminal:
         os.environ["LOWSHOT_TERMINAL"] = "/dev/tty"
     try:
-        _redirect(tee.stdin.fileno(), tee.stdin.fileno())
-        tee.stdin.close()
+        _redirect(*pipes)
+        for tee in tees:
+            tee.stdin.close()
         yield
     finally:
         _redirect(*kept)
-        while tee.poll() is None and _unread(pipe):
+        while any(tee.poll() is None and _unread(pipe) for tee, pipe in zip(tees, pipes, strict=True)):
             time.sleep(0.01)
-        for number in (*kept, pipe):
+        for number in (*kept, *pipes):
             os.close(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):  # joblib's helpers hold the pipe until this process ends
-            tee.wait(0.5)
+        for tee in tees:
+            with contextlib.suppress(subprocess.TimeoutExpired):  # joblib's helpers hold the pipes until the very end
+                tee.wait(0.5)
 
 
 def _unread(pipe):
