@@ -18,7 +18,7 @@ CLASSIFIERS = {
     "nearest_centroid": centroid,
 }
 SOLVERS = ("batched", "sklearn")
-BLOCK_BYTES = 2**26  # float64 supports and queries worked on at once
+BLOCK_BYTES = 2**23  # float64 supports and queries worked on at once: what a cache holds
 
 
 def predict(clf, support, labels, query, *, solver="batched", device="cpu", augmentation=None, setting="",
@@ -48,7 +48,7 @@ def predict(clf, support, labels, query, *, solver="batched", device="cpu", augm
     step = max(1, BLOCK_BYTES // (8 * support.shape[2] * (support.shape[1] + query.shape[1])))
     for classes, members in _alike(labels):
         for start in range(0, len(members), step):
-            rows = members[start:start + step]
+            rows = _span(members[start:start + step])
             coded = np.searchsorted(classes, labels[rows])  # (t, n) in [0, ways)
             predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
     return predicted
@@ -71,10 +71,18 @@ def _method(classifier, augmentation, setting, device):
 
 def _alike(labels):
     """(classes, task numbers) of tasks with the same classes; labels (T, n)."""
-    found = {}
+    equal, alike = {}, {}
     for task, row in enumerate(labels):
-        found.setdefault(tuple(np.unique(row)), []).append(task)
-    return [(np.array(classes), np.array(members)) for classes, members in found.items()]
+        equal.setdefault(row.tobytes(), []).append(task)
+    for members in equal.values():
+        alike.setdefault(tuple(np.unique(labels[members[0]])), []).extend(members)
+    return [(np.array(classes), np.sort(members)) for classes, members in alike.items()]
+
+
+def _span(numbers):
+    """Ascending numbers as an index: a slice, which copies nothing, where none is left out."""
+    first, last = numbers[0], numbers[-1]
+    return slice(first, last + 1) if last - first == len(numbers) - 1 else numbers
 
 
 def _check_names(clf, solver, augmentation):

@@ -1,7 +1,7 @@
 """NearestCentroid of scikit-learn, Euclidean: the class whose mean support is nearest; a tie goes to the first class.
 
-|q − c|² = |q|² − 2 q·c + |c|²; |q|² is the same for every class. Features are first centred on the task's mean, so that
-a common offset costs no digits.
+|q − c|² = |q|² − 2 q·c + |c|²; |q|² is the same for every class. With m the mean of the centroids and d = c − m, what
+differs between classes is |d|² − 2 (q − m)·d: centroids of a common offset cancel before they are multiplied.
 """
 
 import numpy as np
@@ -41,9 +41,10 @@ def sampled(support, labels, ways, query, draws, augmentation, device):
 def nearest(centroids, query):
     """(T, q) int64: number of the nearest of centroids (T, ways, D) float64 to each query (T, q, D)."""
     centre = centroids.mean(axis=1, keepdims=True)
-    centroids = centroids - centre
-    products = (query - centre) @ np.swapaxes(centroids, 1, 2)                         # (T, q, ways)
-    return np.argmin((centroids**2).sum(axis=2)[:, None] - 2 * products, axis=2)
+    apart = centroids - centre
+    own = ((apart + 2 * centre) * apart).sum(axis=2)                                   # (T, ways) |d|² + 2 m·d
+    products = query.astype(np.float64) @ np.swapaxes(apart, 1, 2)                     # (T, q, ways)
+    return np.argmin(own[:, None] - 2 * products, axis=2)
 
 
 def one_hot(labels, ways):

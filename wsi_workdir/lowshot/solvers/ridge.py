@@ -13,25 +13,40 @@ from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.centroid import one_hot
 from lowshot.solvers.shift_space import shift_space
 
-FLOAT32_LIMIT = 1e5  # total variance, summed over rows, up to which float32 factors keep the needed digits
+# Total variance, summed over rows, up to which float32 factors keep the needed digits: it bounds the condition number.
+FLOAT32_LIMIT = 1e5  # of expected moments
+LINEAR_LIMIT = 1e3   # of supports alone, where scikit-learn's float32 is to be matched
+ROUTINES = {np.float32: (blas.saxpy, blas.ssyrk, lapack.spotrf, lapack.spotrs),
+            np.float64: (blas.daxpy, blas.dsyrk, lapack.dpotrf, lapack.dpotrs)}
 RESIDUAL = 1e-4      # of the right-hand side: where conjugate gradients stop
 MAX_ITERATIONS = 500
 
 
 def linear(support, labels, ways, query):
-    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D). In float64."""
+    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
     rows = support.astype(np.float64)
     centre = rows.mean(axis=1, keepdims=True)                       # (T, 1, D)
     rows -= centre
     targets = 2 * np.swapaxes(one_hot(labels, ways), 1, 2) - 1      # (T, n, ways)
     offset = targets.mean(axis=1, keepdims=True)                    # (T, 1, ways)
-    targets = targets - offset
-    across = np.swapaxes(rows, 1, 2)                                # (T, D, n)
-    if rows.shape[1] <= rows.shape[2]:
-        weights = across @ np.linalg.solve(rows @ across + np.eye(rows.shape[1]), targets)
+    weights = np.array([_weights(*task) for task in zip(rows, targets - offset, strict=True)])  # (T, D, ways)
+    return np.argmax(query.astype(np.float64) @ weights + (offset - centre @ weights), axis=2)
+
+
+def _weights(rows, targets):
+    """W (D, ways) of one task: centred rows (n, D) and targets (n, ways), float64."""
+    dual = rows.shape[0] <= rows.shape[1]
+    dtype = np.float32 if np.vdot(rows, rows) < LINEAR_LIMIT else np.float64
+    _, syrk, potrf, potrs = ROUTINES[dtype]
+    right = targets if dual else rows.T @ targets
+    gram = syrk(1, rows.T.astype(dtype), trans=dual, lower=1, beta=1, c=np.eye(len(right), dtype=dtype, order="F"),
+                overwrite_c=1)
+    factor, info = potrf(gram, lower=1)
+    if info:  # so large that the penalty is lost in rounding: the smallest solution, as with scikit-learn
+        solution = np.linalg.lstsq(gram + np.tril(gram, -1).T, right)[0]
     else:
-        weights = np.linalg.solve(across @ rows + np.eye(rows.shape[2]), across @ targets)
-    return np.argmax((query - centre) @ weights + offset, axis=2)
+        solution, _ = potrs(factor, right.astype(dtype), lower=1)
+    return rows.T @ solution if dual else solution
 
 
 def expected(support, labels, ways, query, augmentation):
@@ -62,8 +77,7 @@ def _expected_task(support, labels, query, clusters, ways, shots, space):
     dtype = np.float32 if size < FLOAT32_LIMIT else np.float64
     if dtype == np.float64:
         covariances = [space.bank_moments(k, dtype)[1] for k in used]
-    axpy, syrk, potrf, potrs = ((blas.saxpy, blas.ssyrk, lapack.spotrf, lapack.spotrs) if dtype == np.float32 else
-                                (blas.daxpy, blas.dsyrk, lapack.dpotrf, lapack.dpotrs))
+    axpy, syrk, potrf, potrs = ROUTINES[dtype]
     gram = np.eye(rows.shape[1], dtype=dtype, order="F")
     for count, covariance in zip(counts, covariances, strict=True):  # symmetric, so the memory order does not matter
         axpy(covariance.ravel(), gram.ravel(order="K"), a=(shots - 1.0) * count)
