@@ -163,7 +163,7 @@ def optimum(support, labels, query, augmentation):
 def scaling(args):
     """Twice the tasks; one and two worker processes, each with one thread."""
     origin = source("five", args.features)
-    augmentation = LatentAugmentation(origin.dictionary, DRAWS)
+    augmentation = LatentAugmentation(replace(origin.dictionary, bank=None), DRAWS)  # workers draw the bank themselves
     support, labels, query = origin.draw(10, 8 * args.tasks)
 
     def seconds(workers, tasks, chunks=16):
