@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from lowshot.errors import UserError
-from lowshot.results import KEYS, decode_array, encode_array, find_results, read_result, write_result
+from lowshot.results import CONFIG, HASHES, KEYS, SETS, decode_array, encode_array, find_results, read_result, write_result
 
 
 def some_data(tasks=3):
     rng = np.random.default_rng(0)
     data = {key: {} for key in KEYS} | {"encoder": None, "classes": ["a", "b"], "f1": rng.random((tasks, 2)).tolist()}
+    for part, forms in (("config", CONFIG), ("hashes", HASHES), ("sets", SETS)):
+        data[part] = {name: 1 if form is int else "x" for name, form in forms.items()}
     arrays = {"predictions": rng.integers(0, 2, (tasks, 4)).astype(np.int16), "query_labels": np.array([0, 0, 1, 1]),
               "queries": rng.integers(0, 99, (tasks, 4)).astype(np.int32), "supports": np.zeros((tasks, 2), np.int32)}
     return data | arrays

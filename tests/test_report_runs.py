@@ -14,7 +14,7 @@ from lowshot.report.leakage import f1_without, in_same_task
 from lowshot.report.runs import read_evidence
 from lowshot.report.selection import grids, partners, place_of, standing
 from lowshot.report.sources import Sources
-from lowshot.results import read_result
+from lowshot.results import encode_array, meta_path, read_result
 from lowshot.statistics import f1_scores, harmonic_mean
 
 GROUPS = {"colon": [0, 1], "lung": [2, 3, 4]}
@@ -45,6 +45,35 @@ def test_broken_files_are_named_and_left_out(tmp_path):
     assert [run.path for run in found.runs] == [str(good)]
     for path in (*broken.values(), tmp_path / "other.json"):
         assert any(str(path) in notice for notice in found.notices), path
+
+
+DAMAGE = {
+    "ragged f1": lambda d: d["f1"][0].pop(), "no f1": lambda d: d.update(f1={}),
+    "no config": lambda d: d["config"].clear(), "numbered groups": lambda d: d.update(class_groups=[[0], [1]]),
+    "words for numbers": lambda d: d["config"].update(num_shots="5"), "no hashes": lambda d: d.update(hashes=None),
+    "empty hashes": lambda d: d["hashes"].clear(), "no task hash": lambda d: d["hashes"].update(tasks=None),
+    "no classes": lambda d: d.update(classes=None), "numbered classes": lambda d: d.update(classes=[0, 1, 2, 3, 4]),
+    "group too high": lambda d: d.update(class_groups={"colon": [0, 5]}), "no sets": lambda d: d["sets"].clear(),
+    "empty group": lambda d: d.update(class_groups={"colon": []}), "no labels": lambda d: d.update(
+        query_labels=encode_array(np.zeros(0, np.int16)), predictions=encode_array(np.zeros((100, 0), np.int16)),
+        queries=encode_array(np.zeros((100, 0), np.int16)))}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_part_leaves_its_file_out_and_no_other(tmp_path, damage):
+    good, bad = draw_result(tmp_path), draw_result(tmp_path, model="bad")
+    _spoil(bad, DAMAGE[damage])
+    found = _evidence(tmp_path)
+    assert [run.path for run in found.runs] == [str(good)]
+    notice, = found.notices
+    assert notice.startswith(f"left out: {bad}: damaged result (") and notice.endswith("remove it and run again")
+
+
+def test_a_damaged_meta_file_costs_time_and_versions_only(tmp_path):
+    path = draw_result(tmp_path)
+    meta_path(path).write_text('{"seconds": 1')
+    found = _evidence(tmp_path)
+    assert found.runs[0].meta == {} and str(meta_path(path)) in found.notices[0]
 
 
 def test_nothing_readable_is_one_clear_error(tmp_path):

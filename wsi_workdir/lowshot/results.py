@@ -25,6 +25,15 @@ SCHEMA = 1
 ARRAYS = ("predictions", "queries", "query_labels", "supports")
 KEYS = ("config", "classes", "class_groups", "hashes", "sets", "tasks", "encoder", "f1", "statistics", *ARRAYS)
 META = ".meta.json"
+FORMS = {"config": dict, "classes": list, "class_groups": dict, "hashes": dict, "sets": dict, "tasks": dict,
+         "encoder": dict | None, "statistics": dict}
+CONFIG = {**dict.fromkeys(("task", "mode", "model", "clf", "latent", "solver", "sampling"), str), "novel_class":
+          str | None, **dict.fromkeys(("num_shots", "num_task", "num_aug_shots", "aug_times", "num_prototypes", "seed"),
+                                      int)}
+HASHES = {**dict.fromkeys(("tasks", "support_features", "query_features", "support_labels", "query_labels"), str),
+          "dictionary": str | None}
+SETS = {"support": str, "query": str, **dict.fromkeys(("support_list", "query_list", "support_groups", "query_groups"),
+                                                      str | None)}
 
 
 def encode_array(array):
@@ -64,7 +73,10 @@ class Result:
     @cached_property
     def f1(self):
         """(T, ways) float64, fractions."""
-        f1 = np.asarray(self.data["f1"], dtype=np.float64)
+        try:
+            f1 = np.asarray(self.data["f1"], dtype=np.float64)
+        except (TypeError, ValueError):  # rows of unequal length, or no numbers
+            f1 = np.empty(0)
         if f1.ndim != 2 or f1.shape[1] != len(self.classes):
             raise UserError(f"{self.path}: damaged result (f1 is no table of tasks x {len(self.classes)} classes); "
                             "remove it and run again")
@@ -96,7 +108,36 @@ def read_result(path):
     missing = [key for key in KEYS if key not in data]
     if missing:
         raise UserError(f"{path}: not a result of a meta-test, {', '.join(missing)} missing")
+    wrong = next(_wrong_parts(data), None)
+    if wrong:
+        raise UserError(f"{path}: damaged result ({wrong}); remove it and run again")
     return Result(Path(path), data)
+
+
+def _wrong_parts(data):
+    """What is not of the schema's form among the parts that describe a run: one phrase each."""
+    yield from _wrong_values("the result", data, FORMS)
+    for part, form in (("config", CONFIG), ("hashes", HASHES), ("sets", SETS)):
+        yield from _wrong_values(part, data[part], form)
+    classes = data["classes"]
+    if not classes or not all(isinstance(name, str) for name in classes):
+        yield "classes are no list of names"
+    for name, members in data["class_groups"].items():
+        if not isinstance(members, list) or not members or not all(
+                _is(number, int) and 0 <= number < len(classes) for number in members):
+            yield f"class group {name!r} is no list of class numbers below {len(classes)}"
+
+
+def _wrong_values(part, values, forms):
+    for name, form in forms.items():
+        if name not in values:
+            yield f"{name} is missing in {part}"
+        elif not _is(values[name], form):
+            yield f"{name} in {part} is {values[name]!r:.40}"
+
+
+def _is(value, form):
+    return isinstance(value, form) and not isinstance(value, bool)
 
 
 def write_result(path, data, meta):

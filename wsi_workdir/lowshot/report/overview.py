@@ -216,7 +216,8 @@ def _computed(runs):
     for tasks, members in groups.items():
         run = members[0]
         seconds = [m.meta["seconds"] for m in members if isinstance(m.meta.get("seconds"), int | float)]
-        versions = {f"{name} {v}" for m in members for name, v in (m.meta.get("versions") or {}).items()}
+        versions = {f"{name} {v}" for m in members if isinstance(m.meta.get("versions"), dict)
+                    for name, v in m.meta["versions"].items()}
         table.rows.append([
             text_cell(run.evaluation), text_cell(run.novel_name), number_cell(run.shots, "{}"),
             number_cell(len(run.f1), "{}"), number_cell(run.tasks.get("ways"), "{}"),

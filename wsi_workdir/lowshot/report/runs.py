@@ -156,9 +156,10 @@ def _tasks_hash(path):
     try:
         with open(path, encoding="utf-8") as stream:
             line = next((line for line in stream if line.startswith('"hashes": ')), None)
-        return json.loads(line.removeprefix('"hashes": ').rstrip().rstrip(","))["tasks"]
+        found = json.loads(line.removeprefix('"hashes": ').rstrip().rstrip(","))["tasks"]
     except (AttributeError, KeyError, TypeError, ValueError, OSError):
-        return read_result(path).hashes["tasks"]  # laid out otherwise, or broken: then this says how
+        found = None
+    return found if isinstance(found, str) else read_result(path).hashes["tasks"]  # otherwise laid out, or broken
 
 
 def read_group(paths, sources, target=None):
@@ -178,7 +179,7 @@ def read_group(paths, sources, target=None):
             notices.append(f"left out: {path}: the same run as {twin.path}")
             continue
         units = units or sources.units(result)
-        run, moved = summarise(result, units, sources, target)
+        run, moved = summarise(result, units, sources, target, _meta(result, notices))
         runs.append(run)
         moves.append(moved)
     places = [(i, j) for j in range(len(runs)) for i in range(j)]
@@ -188,29 +189,41 @@ def read_group(paths, sources, target=None):
     return runs, dict(zip(places, compared, strict=True)), notices + sources.notices
 
 
+def _meta(result, notices):
+    """When and where a run was made; {} with a notice where that file is damaged: no figure depends on it."""
+    try:
+        return result.meta
+    except UserError as error:
+        notices.append(f"without its time and versions: {error}")
+        return {}
+
+
 def check(result):
     """The result, if its parts agree with each other; UserError otherwise."""
-    classes, tasks = len(result.classes), len(result.f1)
-    shapes = {"predictions": (tasks, len(result.query_labels)), "queries": (tasks, len(result.query_labels))}
-    for name, shape in shapes.items():
-        if getattr(result, name).shape != shape:
-            raise UserError(f"{result.path}: damaged result ({name} {getattr(result, name).shape}, expected {shape}); "
-                            "remove it and run again")
-    if not tasks or result.supports.ndim != 2 or len(result.supports) != tasks or result.supports.shape[1] % classes:
-        raise UserError(f"{result.path}: damaged result (supports {result.supports.shape} for {tasks} tasks of "
-                        f"{classes} classes); remove it and run again")
-    for name in ("predictions", "query_labels"):
-        if not 0 <= getattr(result, name).min() <= getattr(result, name).max() < classes:
-            raise UserError(f"{result.path}: damaged result ({name} outside the {classes} classes); "
-                            "remove it and run again")
-    again = f1_of_confusion(confusion(result.query_labels, result.predictions, classes))
-    if not np.allclose(again, result.f1, atol=1e-6):
-        raise UserError(f"{result.path}: damaged result (its F1 is not that of its predictions); "
-                        "remove it and run again")
+    wrong = next(_disagreements(result), None)
+    if wrong:
+        raise UserError(f"{result.path}: damaged result ({wrong}); remove it and run again")
     return result
 
 
-def summarise(result, units, sources, target=None):
+def _disagreements(result):
+    """What in a result does not fit the rest of it: one phrase each."""
+    classes, tasks, labels = len(result.classes), len(result.f1), result.query_labels
+    shapes = {"query_labels": (labels.size,), "predictions": (tasks, labels.size), "queries": (tasks, labels.size),
+              "supports": (tasks, result.supports.size // max(tasks, 1) // classes * classes)}
+    for name, shape in shapes.items():
+        found = getattr(result, name)
+        if found.shape != shape or not found.size:
+            yield f"{name} {found.shape} for {tasks} tasks of {labels.size} queries and {classes} classes"
+    for name, end in (("predictions", classes), ("query_labels", classes), ("queries", None), ("supports", None)):
+        found = getattr(result, name)
+        if found.min() < 0 or (end is not None and found.max() >= end):
+            yield f"{name} outside " + ("the rows of a set" if end is None else f"the {classes} classes")
+    if not np.allclose(f1_of_confusion(confusion(labels, result.predictions, classes)), result.f1, atol=1e-6):
+        yield "its F1 is not that of its predictions"
+
+
+def summarise(result, units, sources, target=None, meta=None):
     """(Run, unit moves of its macro F1) of one checked result."""
     ways = len(result.classes)
     f1, statistics = run_statistics(result.predictions, result.query_labels, ways, result.class_groups,
@@ -224,7 +237,7 @@ def summarise(result, units, sources, target=None):
     needed = {} if target is None else {"closed": tasks_for(target, scores[None]),
                                         "open": tasks_for(target, scores[None], moves[None], units)}
     run = Run(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
-              result.tasks, result.encoder, result.meta, statistics, f1, closed_interval(scores[None]),
+              result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
               opened.pop(None), opened, units.name, find_leaks(result, units, sources), needed)
     return run, moves[None]
 
