@@ -8,7 +8,7 @@ import numpy as np
 from lowshot.errors import UserError
 from lowshot.features import labels_sha256, load_labels
 from lowshot.files import file_sha256
-from lowshot.lists import check_labels, groups_of, read_groups, read_list
+from lowshot.lists import check_labels, groups_of, read_groups, read_list, slides_of
 from lowshot.sampling import Pool, draw_tasks
 from lowshot.tasks import load_tasks, make_task_set, save_tasks
 
@@ -122,12 +122,7 @@ def _slides(plan, name, paths, always=False):
     image_set = plan.protocol.set(name)
     if not (always or (plan.family.same_slide and name == plan.family.support)):
         return None
-    parts = [path.split("/") for path in paths[name]]
-    short = next((p for p in parts if not -len(p) <= image_set.slide < len(p)), None)
-    if short:
-        raise UserError(f"{image_set.list}: {'/'.join(short)!r} has no path component {image_set.slide}, which the "
-                        f"protocol names as the slide (sets.{name}.slide)")
-    return np.array([p[image_set.slide] for p in parts])
+    return slides_of(paths[name], image_set.slide, image_set.list)
 
 
 def _meta(plan, support, query, drawn):

@@ -89,3 +89,16 @@ def groups_of(names, table, path):
                         "paths must be as in the list")
     numbers = {}
     return np.array([numbers.setdefault(table[name], len(numbers)) for name in names], dtype=np.int64)
+
+
+def slides_of(names, part, path):
+    """(N,) str array, the slide of each of `names`: component `part` of its path (0 the first, -1 the last).
+
+    path: the list that holds them, for the UserError about the first name that has no such component.
+    """
+    parts = [name.split("/") for name in names]
+    short = next((found for found in parts if not -len(found) <= part < len(found)), None)
+    if short:
+        raise UserError(f"{path}: {'/'.join(short)!r} has no path component {part}, which the protocol names as the "
+                        "slide (`slide` of the set)")
+    return np.array([found[part] for found in parts])
