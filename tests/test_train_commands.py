@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -10,6 +11,9 @@ import pytest
 import torch
 from conftest import load_command
 from training import CLASSES, ROOT, draw_tiles, free_port, write_config
+
+from openselfsup.config import load_config
+from openselfsup.options import value_of
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +145,6 @@ def test_faults_are_one_line_and_exit_2(tiles, tmp_path, monkeypatch, options, w
 def test_training_begins_with_the_weights_of_the_seed_or_of_the_file(trained, tiles, tmp_path, kind):
     """At a rate of zero the weights after an epoch are those before the first iteration."""
     from openselfsup.apis.train import make_model, train_pipeline
-    from openselfsup.config import load_config
     config = write_config(tiles, kind, epochs=1, batch=8)
     for pretrained in (None, trained / "latest.pth"):
         options = [] if pretrained is None else ["--pretrained", pretrained]
@@ -197,6 +200,31 @@ def test_srun_gets_the_published_options(tmp_path):
         assert (pairs["--ntasks-per-node"], pairs["--cpus-per-task"]) == ("4", "3")
         assert (pairs["--time"], pairs["--mem"], pairs["--launcher"]) == ("10", "5G", "slurm")
         assert "python9" in called and config in called and "--dev" in called
+
+
+@pytest.mark.parametrize("text, value", [
+    ("0.1", 0.1), ("1e-3", 1e-3), ("true", True), ("None", None), ("0.1,0.2", [0.1, 0.2]), ("(1, 2)", (1, 2)),
+    ("[dict(a=1)]", "[dict(a=1)]"), ("[{'a': 1}]", [{"a": 1}]), ("LARS", "LARS"), ("'5'", "5"), ("a=b", "a=b"),
+    ("/data/my tiles, new/x,1", "/data/my tiles, new/x,1"), ("(old) tiles/l.txt", "(old) tiles/l.txt"), ("", "")])
+def test_an_option_is_a_literal_or_the_words_as_they_stand(text, value):
+    found = value_of(text)
+    assert found == value and type(found) is type(value)
+
+
+def test_paths_with_spaces_and_commas_reach_the_training(tmp_path):
+    tiles = draw_tiles(tmp_path / "my tiles, new", count=6)
+    config = write_config(draw_tiles(tmp_path / "plain", count=6), "fsp", epochs=1)
+    shutil.rmtree(tmp_path / "plain/data")
+    code, error = call(tmp_path, config, "--cfg-options", f"data.train.data_source.root={tiles / 'data'}",
+                       f"data.train.data_source.list_file={str(tiles / 'labeled.txt')!r}", "data.workers_per_gpu=0")
+    assert code == 0, error
+    written = load_config(tmp_path / "run" / config.name).data.train.data_source
+    assert written == {"type": "ImageList", "list_file": str(tiles / "labeled.txt"), "root": str(tiles / "data")}
+
+
+def test_an_option_without_a_value_is_refused(run):
+    done = run("tools/train.py", "configs/quickstart/fsp.py", "--cfg-options", "total_epochs")
+    assert done.returncode == 2 and "--cfg-options total_epochs: expected KEY=VALUE" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["train", "test", "publish_model", "count_parameters", "extract_backbone_weights"])

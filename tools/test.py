@@ -11,11 +11,10 @@ from lowshot.errors import run_command
 from lowshot.files import write_json
 from openselfsup import distributed
 from openselfsup.distributed import one_voice
+from openselfsup.options import ConfigOptions
 
 
 def parse_args(argv):
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example:\n  python tools/test.py configs/classification/nct/r18_bs512_ep100_all.py "
@@ -26,7 +25,7 @@ def parse_args(argv):
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none",
                         help="who started the processes [none: there is only this one]")
     parser.add_argument("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE",
+    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE",
                         help="replace values of the config, such as data.val.data_source.list_file=my_list.txt")
     return parser.parse_args(argv)
 

@@ -15,11 +15,10 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA at s
 from lowshot.errors import UserError, run_command
 from openselfsup import distributed
 from openselfsup.distributed import one_voice
+from openselfsup.options import ConfigOptions
 
 
 def parse_args(argv):
-    from mmengine.config import DictAction
-
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="example:\n  python tools/train.py configs/classification/nct/r18_bs512_ep100_all.py --seed 0 "
@@ -41,7 +40,7 @@ def parse_args(argv):
                         help="who started the processes [none: there is only this one]")
     parser.add_argument("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
     parser.add_argument("--local_rank", "--local-rank", type=int, help="set by older launchers; LOCAL_RANK goes first")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, default={}, metavar="KEY=VALUE",
+    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE",
                         help="replace values of the config, such as data.imgs_per_gpu=64 or optimizer.lr=0.1")
     return parser.parse_args(argv)
 

@@ -73,7 +73,7 @@ class Pretraining:
     def run(self, again):
         inputs = self.inputs()
         self._begin(inputs)
-        options = [f"{key}={_literal(value)}" for key, value in self.spec.options.items()]
+        options = [f"{key}={value!r}" for key, value in self.spec.options.items()]
         started = (self.work_dir / "latest.pth").exists()
         call(["bash", script("tools/dist_train.sh"), self.spec.config, self.processes, "--work_dir", self.work_dir,
               "--seed", self.seed, *(["--continue_training"] if started else []),
@@ -97,7 +97,3 @@ class Pretraining:
 
     def _accept(self):
         return "its weights were brought along" if self.weights.is_file() else ""
-
-
-def _literal(value):
-    return "[" + ",".join(map(_literal, value)) + "]" if isinstance(value, list | tuple) else str(value)
