@@ -114,9 +114,3 @@ def _check_switches(section, where):
     for name, value in section.items():
         if not isinstance(value, bool) and value != SECTIONS["performance"][name]:
             raise UserError(f"{where}.{name} is {value!r}; give True or False")
-
-
-def work_dir_of(path):
-    """Published rule: configs/a/b.py -> work_dirs/a/b."""
-    parts = ["work_dirs" if part == "configs" else part for part in Path(path).with_suffix("").parts]
-    return str(Path(*parts)) if "work_dirs" in parts else str(Path("work_dirs", Path(path).stem))

@@ -11,7 +11,16 @@ import pytest
 from conftest import ROOT
 
 from lowshot.errors import UserError, run_command
-from lowshot.files import arrays_sha256, json_sha256, read_json, replacing, write_json, write_npy, write_npz
+from lowshot.files import (
+    arrays_sha256,
+    json_sha256,
+    read_json,
+    replacing,
+    work_dir_of,
+    write_json,
+    write_npy,
+    write_npz,
+)
 from lowshot.lists import check_labels, groups_of, read_groups, read_list, write_list
 from lowshot.progress import bar
 from lowshot.seeds import generator
@@ -147,3 +156,22 @@ def test_write_npy_never_pickles(tmp_path):
     with pytest.raises(ValueError, match="allow_pickle"):
         write_npy(tmp_path / "o.npy", np.array([None, 1], dtype=object))
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("place, said", [
+    ("folder", "folder: a folder, where a file is needed"), ("file/x", "file/x: a part of it is a file"),
+    ("absent/x", "absent/x: no such file or folder")])
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, capsys, place, said):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert run_command(lambda argv: (tmp_path / place).write_text("x")) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.startswith("error: ") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("config, folder", [
+    ("configs/classification/nct/x.py", "work_dirs/classification/nct/x"), ("/a/configs/b.py", "/a/work_dirs/b"),
+    ("mine/b.py", "work_dirs/b"), ("my.py", "work_dirs/my"), ("/my.py", "work_dirs/my"), ("configs.py",
+    "work_dirs/configs"), ("configs/x.y.py", "work_dirs/x.y")])
+def test_a_training_has_a_work_dir_of_its_own(config, folder):
+    assert work_dir_of(config) == folder

@@ -10,7 +10,7 @@ from mmengine.optim import AmpOptimWrapper
 from lowshot.errors import UserError
 from openselfsup.amp import BF16OptimWrapper
 from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
-from openselfsup.config import load_config, work_dir_of
+from openselfsup.config import load_config
 from openselfsup.datasets import DATASETS
 from openselfsup.hooks import build_hooks
 from openselfsup.optim import LARS, build_optimizer
@@ -165,9 +165,3 @@ def test_options_reach_nested_keys_and_helpers_are_refused():
         load_config(path, {"total_epoch": 1})
     with pytest.raises(UserError, match="no such config"):
         load_config("configs/absent.py")
-
-
-def test_work_dir_follows_from_the_path_of_the_config():
-    assert work_dir_of("configs/classification/nct/x.py") == "work_dirs/classification/nct/x"
-    assert work_dir_of("/a/configs/b.py") == "/a/work_dirs/b"
-    assert work_dir_of("mine/b.py") == "work_dirs/b"

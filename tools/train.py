@@ -13,6 +13,7 @@ sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir")]
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA at start-up, for --deterministic
 
 from lowshot.errors import UserError, run_command
+from lowshot.files import work_dir_of
 from openselfsup import distributed
 from openselfsup.distributed import one_voice
 from openselfsup.options import ConfigOptions
@@ -48,7 +49,7 @@ def parse_args(argv):
 def configure(args):
     """The config with everything that the command line says about it."""
     from openselfsup.apis.train import latest
-    from openselfsup.config import load_config, work_dir_of
+    from openselfsup.config import load_config
 
     if args.gpus != 1 and args.launcher == "none":
         raise UserError(f"--gpus {args.gpus}: one command is one process; use "

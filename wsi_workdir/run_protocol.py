@@ -58,8 +58,11 @@ def _names(text):
 
 def main(argv=None):
     args = parse_args(argv)
-    with logged(args.log) if args.log else contextlib.nullcontext():
-        return run_command(lambda _: _run(args))
+
+    def with_log(_):
+        with logged(args.log) if args.log else contextlib.nullcontext():
+            return run_command(lambda _: _run(args))  # inside, so that its last words are in the log
+    return run_command(with_log)
 
 
 def _run(args):

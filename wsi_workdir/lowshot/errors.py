@@ -9,6 +9,12 @@ _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk qu
          errno.EFBIG: "the file would grow over the size limit"}
 _REFUSED = {errno.EACCES: "permission denied", errno.EPERM: "permission denied",
             errno.EROFS: "the file system is read-only"}
+_OTHER = {errno.ENOENT: "no such file or folder", errno.EISDIR: "a folder, where a file is needed",
+          errno.ENOTDIR: "a part of it is a file, where a folder is needed",
+          errno.EEXIST: "a file of this name is in the way"}
+_CURES = ((_FULL, "free some space, then run the same command again"),
+          (_REFUSED, "choose another place or change the permissions"),
+          (_OTHER, "check the name or choose another place"))
 
 
 class UserError(Exception):
@@ -25,21 +31,21 @@ def _terminate(signum, frame):
 
 def explain(error):
     """One line for an operating-system error that a user can mend, or None where it is a bug of ours."""
-    reason = _FULL.get(error.errno) or _REFUSED.get(error.errno)
-    if reason is None and error.errno is None and "requested and" in str(error):
-        reason = _FULL[errno.ENOSPC]  # numpy reports a short write without an errno
-    if reason is None:
-        return None
-    cure = "choose another place or change the permissions" if error.errno in _REFUSED else \
-        "free some space, then run the same command again"
-    where = f"{error.filename}: " if error.filename else ""
-    return f"{where}{reason}; {cure}"
+    number = error.errno
+    if number is None and "requested and" in str(error):
+        number = errno.ENOSPC  # numpy reports a short write without an errno
+    for reasons, cure in _CURES:
+        if number in reasons and (error.filename or reasons is not _OTHER):
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{reasons[number]}; {cure}"
+    return None
 
 
 def run_command(main, argv=None):
     """Run `main(argv)` as a command line and return its exit code.
 
-    0 (or what `main` returns), 2 for UserError and full or read-only disks, 130 for SIGINT, 143 for SIGTERM.
+    0 (or what `main` returns), 2 for UserError and for what the operating system refuses (see `explain`), 130 for
+    SIGINT, 143 for SIGTERM.
     Use as `sys.exit(run_command(main))`.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)

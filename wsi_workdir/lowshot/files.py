@@ -93,3 +93,15 @@ def arrays_sha256(**arrays):
 def json_sha256(value):
     """Hash of a JSON-able value, independent of the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def work_dir_of(config):
+    """Where training with the config file `config` leaves its checkpoints, a str, never `work_dirs` as a whole.
+
+    As published, configs/a/b.py -> work_dirs/a/b; a config that lies below no folder `configs`: work_dirs/<its name>.
+    """
+    config = Path(config)
+    if "configs" not in config.parent.parts:
+        return str(Path("work_dirs", config.stem))
+    folders = ["work_dirs" if part == "configs" else part for part in config.parent.parts]
+    return str(Path(*folders, config.stem))
