@@ -5,7 +5,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from lowshot.errors import UserError
-from openselfsup.registry import check_keys, nearest
+from lowshot.keys import check_keys, nearest_known
 from openselfsup.schedule import check_schedule
 
 # Every key that means something, with its default; ... marks one that a config must set.
@@ -107,7 +107,7 @@ def _check_numbers(config, where):
         known = ("TextLoggerHook", "TensorboardLoggerHook")
         if hook.get("type") not in known:
             raise UserError(f"{where}: log_config.hooks: unknown type {hook.get('type')!r}"
-                            f"{nearest(hook.get('type'), known)}")
+                            f"{nearest_known(hook.get('type'), known)}")
 
 
 def _check_switches(section, where):

@@ -6,7 +6,8 @@ import torch
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from lowshot.errors import UserError
-from openselfsup.registry import build, check_keys
+from lowshot.keys import check_keys
+from openselfsup.registry import build
 
 
 class LARS(Optimizer):

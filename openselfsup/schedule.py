@@ -3,7 +3,7 @@
 import math
 
 from lowshot.errors import UserError
-from openselfsup.registry import check_keys, nearest
+from lowshot.keys import check_keys, nearest_known
 
 _POLICIES = {"fixed": (), "step": ("step", "gamma"), "CosineAnnealing": ("min_lr", "min_lr_ratio")}
 _COMMON = ("policy", "by_epoch", "warmup", "warmup_iters", "warmup_ratio", "warmup_by_epoch")
@@ -14,12 +14,12 @@ def check_schedule(config):
     """UserError where `lr_config` holds a policy or key that does not exist, or lacks one it needs."""
     policy = config.get("policy")
     if policy not in _POLICIES:
-        raise UserError(f"lr_config.policy is {policy!r}{nearest(policy, _POLICIES)}")
+        raise UserError(f"lr_config.policy is {policy!r}{nearest_known(policy, _POLICIES)}")
     check_keys(config, (*_COMMON, *_POLICIES[policy]), "lr_config")
     if policy == "step" and "step" not in config:
         raise UserError("lr_config: policy 'step' needs the key 'step', the epochs at which the rate falls")
     if config.get("warmup") not in (None, *_WARMUPS):
-        raise UserError(f"lr_config.warmup is {config['warmup']!r}{nearest(config['warmup'], _WARMUPS)}")
+        raise UserError(f"lr_config.warmup is {config['warmup']!r}{nearest_known(config['warmup'], _WARMUPS)}")
     if config.get("warmup") and not config.get("warmup_iters"):
         raise UserError("lr_config: warm-up needs warmup_iters > 0")
 

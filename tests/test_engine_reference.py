@@ -26,8 +26,9 @@ def protocol_of(features, workdir):
     sets = {name: dict(list=str(features / f"{name}.txt"), root="tiles", classes=name.split("_")[0], config="none")
             for pair in SETS.values() for name in pair}
     tasks = {task: dict(support=s, query=q, shots=(1, 5, 10), num_tasks=100, repeat_support=task == "near",
-                        novel_classes=(4,) if task == "near" else ()) for task, (s, q) in SETS.items()}
-    return build_protocol(dict(name="real", workdir=str(workdir), sets=sets, tasks=tasks, models={},
+                        novel_classes=(4,) if task == "near" else (), methods=(("fsp", "linear", "Ridge"),))
+             for task, (s, q) in SETS.items()}
+    return build_protocol(dict(name="real", workdir=str(workdir), sets=sets, tasks=tasks, models=dict(fsp={}),
                                dictionary=dict(set="NCT_train", prefix="NCT"),
                                classes={name: tuple(map(str, range(n))) for name, n in CLASSES.items()}))
 

@@ -51,21 +51,52 @@ def test_lists_and_tuples_are_the_same_data():
     (dict(tasks__near__support="tarin"), "no set 'tarin'; did you mean 'train'"),
     (dict(tasks__near__shots=[]), "whole numbers from 1"),
     (dict(tasks__near__shots=[0]), "whole numbers from 1"),
-    (dict(tasks__near__query=3), "no set 3"),
+    (dict(tasks__near__query="3"), "no set '3'"),
     (dict(tasks__near__novel_classes=[3]), "lies outside the 3 classes"),
     (dict(tasks__near__groups=dict(x=[7])), "lies outside the 3 classes"),
-    (dict(tasks__near__groups=dict(x=[], y=[0])), "a group of classes is empty"),
+    (dict(tasks__near__groups=dict(x=[], y=[0])), "the group 'x' is .*; expected a list of classes, not empty"),
+    (dict(tasks__near__groups=dict(a=1)), "the group 'a' is 1; expected a list of classes"),
+    (dict(tasks__near__groups=dict(a=["0"])), "lies outside the 3 classes"),
+    (dict(tasks__near__methods=[]), "no task names methods"),
+    (dict(tasks__near__methods=[["clp", {}, "Ridge"]]), "a method is"),
+    (dict(tasks__near__novel_classes=[[0, 1, 2]]), "all 3 classes, none is left"),
+    (dict(models__clp_wo_2__novel=[0, 1, 2]), "all 3 classes, none is left"),
     (dict(tasks__near__methods=[["clp_wo_{novel}", "linear"]]), "a method is"),
     (dict(tasks__near__methods=[["fsp", "linear", "Ridge"]]), "no model 'fsp'"),
     (dict(tasks__near__methods=[["clp", "linear", "ridge"]]), "no classifier 'ridge'; did you mean 'Ridge'"),
     (dict(tasks__near__methods=[["clp", "latent", "Ridge"]]), "no mode 'latent'"),
-    (dict(models__clp_wo_2__novel=[5]), "lies outside the 3 base classes"),
+    (dict(models__clp_wo_2__novel=[5]), "lies outside the 3 classes"),
     (dict(dictionary=dict(set="train")), "the key 'prefix' is missing"),
     (dict(models__clp="m.py"), "expected a dict"),
 ])
 def test_a_fault_is_named_with_its_place(edits, words):
     with pytest.raises(UserError, match=words):
         build_protocol(changed(**edits), "p.py")
+
+
+@pytest.mark.parametrize("edits, words", [
+    (dict(tasks__near__shots=5), "tasks.near: shots is 5; expected a list such as"),
+    (dict(tasks__near__shots=[[1]]), "whole numbers from 1"),
+    (dict(tasks__near__novel_classes=2), "novel_classes is 2; expected a list"),
+    (dict(tasks__near__query=3), "query is 3; expected text in quotes"),
+    (dict(tasks__near__num_tasks="9"), "num_tasks is '9'; expected a whole number"),
+    (dict(tasks__near__same_slide=1), "same_slide is 1; expected True or False"),
+    (dict(models__clp_wo_2__novel=2), "models.clp_wo_2: novel is 2; expected a list"),
+    (dict(sets__train__slide="0"), "sets.train: slide is '0'; expected a whole number or None"),
+    (dict(sets__train__slide=True), "slide is True"), (dict(sets=5), "sets is 5; expected a dict"),
+    (dict(classes=dict(organ="abc")), "classes.organ is 'abc'"), (dict(classes=dict(organ=3)), "classes.organ is 3"),
+    (dict(workdir=5), "p.py: workdir is 5; expected text in quotes"), (dict(seed=0.5), "seed is 0.5"),
+    (dict(dictionary=[1]), r"dictionary is \(1,\); expected a dict"), (dict(tasks__near=[]), "expected a dict"),
+])
+def test_a_value_of_another_type_is_named(edits, words):
+    with pytest.raises(UserError, match=words):
+        build_protocol(changed(**edits), "p.py")
+
+
+def test_tiles_of_yours_are_named_or_read_from_the_written_protocol(tmp_path):
+    (tmp_path / "p.py").write_text("name = 'x'\nworkdir = 'w'\nsets = dict(a=dict(root='{tiles}/a'))\n")
+    with pytest.raises(UserError, match=r"--tiles DIR .* w/protocol\.json, which run_protocol.py --tiles DIR writes"):
+        load_protocol(tmp_path / "p.py")
 
 
 def test_homo_mode_needs_to_know_the_slide():
@@ -82,13 +113,14 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("text, classes, novel", [("7", 9, (7,)), ("78", 9, (7, 8)), ("12", 30, (12,)),
-                                                  ("7,8", 9, (7, 8)), ("1_12", 30, (1, 12))])
+                                                  ("7,8", 9, (7, 8)), ("87", 9, (7, 8)), ("1_12", 30, (1, 12))])
 def test_novel_classes_as_typed(text, classes, novel):
     assert parse_novel(text, classes) == novel
 
 
 def test_the_tag_of_novel_classes_is_unambiguous():
-    assert novel_tag(7) == "7" and novel_tag((7, 8)) == "78" and novel_tag((1, 12)) != novel_tag((11, 2))
+    assert novel_tag(7) == "7" and novel_tag((7, 8)) == novel_tag((8, 7)) == "78"
+    assert novel_tag((1, 12)) != novel_tag((11, 2))
 
 
 @pytest.mark.parametrize("text", ["9", "x", "77", "-1", ""])

@@ -8,7 +8,7 @@ from mmengine.config import Config
 
 from lowshot.errors import UserError
 from lowshot.files import json_sha256
-from openselfsup.registry import check_keys
+from lowshot.keys import check_keys
 from openselfsup.transforms import build_pipeline
 
 _MODEL = ("type", "backbone", "pretrained")
@@ -70,10 +70,7 @@ def load_recipe(path):
 def _part(config, key, known, path, required, inside=""):
     where = f"{inside}{key}"
     part = config.get(key)
-    check_keys(part, known, f"{path}: {where}")
+    check_keys(part, known, f"{path}: {where}", required)
     if part.get("type", _TYPES.get(where)) != _TYPES.get(where):
         raise UserError(f"{path}: {where}.type is {part['type']!r}, extraction knows {_TYPES[where]!r} alone")
-    for name in required:
-        if name not in part:
-            raise UserError(f"{path}: {where}: the key {name!r} is missing")
     return part

@@ -5,12 +5,12 @@ key by example. Everything is checked here, before the first image is read: an u
 task that names no set. The rest of the library sees only the frozen dataclasses below.
 """
 
-import dataclasses
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lowshot.errors import UserError
+from lowshot.keys import nearest_known
+from lowshot.typed import build, build_all, checked, frozen
 
 CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
 MODES = ("linear", "latent_aug")
@@ -102,16 +102,21 @@ class Protocol:
         return Path(self.workdir, "pretrained_weights", f"{model}.pth")
 
 
+def classes_in(entry):
+    """The classes of an entry of `novel_classes`, ascending: 7 -> (7,), (8, 7) -> (7, 8)."""
+    return tuple(sorted(entry)) if isinstance(entry, tuple) else (entry,)
+
+
 def novel_tag(novel):
-    """The part of a file or model name that stands for left-out classes: 7 -> '7', (7, 8) -> '78'.
+    """The part of a file or model name that stands for left-out classes: 7 -> '7', (7, 8) and (8, 7) -> '78'.
     Labels of two digits are joined by '_', so that (1, 12) and (11, 2) differ."""
-    classes = novel if isinstance(novel, tuple) else (novel,)
+    classes = classes_in(novel)
     return ("" if all(c < 10 for c in classes) else "_").join(str(c) for c in classes)
 
 
 def parse_novel(text, num_classes):
-    """The other way, for `--novel_class`: '7' -> (7,), '78' -> (7, 8) where there are at most 78 classes.
-    Raises UserError for classes that do not exist."""
+    """The other way, for `--novel_class`, ascending: '7' -> (7,), '78' and '87' -> (7, 8) where there are at most 78
+    classes. Raises UserError for classes that do not exist."""
     text = str(text)
     parts = text.replace(",", "_").split("_")
     if not all(part.isdigit() for part in parts):
@@ -123,7 +128,7 @@ def parse_novel(text, num_classes):
         raise UserError(f"novel class {text!r}: the classes are 0 … {num_classes - 1}, each named once")
     if len(classes) == num_classes:
         raise UserError(f"novel class {text!r}: these are all {num_classes} classes, none is left to be a base class")
-    return classes
+    return classes_in(classes)
 
 
 def load_protocol(path=DEFAULT, tiles=None):
@@ -146,7 +151,9 @@ def load_protocol(path=DEFAULT, tiles=None):
 def _with_tiles(data, tiles, path):
     wanted = "{tiles}" in repr(data)
     if wanted and tiles is None:
-        raise UserError(f"{path}: this protocol reads tiles from a folder of yours; name it with --tiles DIR")
+        raise UserError(f"{path}: this protocol reads tiles from a folder of yours; name it with --tiles DIR where a "
+                        f"command has that option, else use the protocol {data.get('workdir', Protocol.workdir)}/"
+                        "protocol.json, which run_protocol.py --tiles DIR writes")
     if tiles is not None and not wanted:
         raise UserError(f"{path}: this protocol names its folders itself, --tiles has no place in it")
     return _replaced(data, "{tiles}", str(tiles)) if wanted else data
@@ -162,55 +169,14 @@ def _replaced(value, old, new):
 
 def build_protocol(data, path="protocol"):
     """Protocol from plain dicts (as in the config files); checked like `load_protocol`."""
-    _check_keys(data, Protocol, path, hidden=("path",))
-    data = {**data,
-            "classes": {name: tuple(names) for name, names in data.get("classes", {}).items()},
-            "sets": _build_all(ImageSet, data.get("sets", {}), f"{path}: sets"),
-            "models": _build_all(Model, data.get("models", {}), f"{path}: models"),
-            "dictionary": _build(Dictionary, data.get("dictionary", {}), f"{path}: dictionary"),
-            "tasks": _build_all(TaskFamily, data.get("tasks", {}), f"{path}: tasks")}
-    protocol = Protocol(**data, path=path)
+    data = checked(Protocol, data, path, hidden=("path",))
+    parts = {"classes": {name: frozen(names) for name, names in data["classes"].items()},
+             "dictionary": build(Dictionary, data["dictionary"], f"{path}: dictionary")}
+    for name, kind in (("sets", ImageSet), ("models", Model), ("tasks", TaskFamily)):
+        parts[name] = build_all(kind, data[name], f"{path}: {name}")
+    protocol = Protocol(**{**data, **parts}, path=path)
     _check(protocol)
     return protocol
-
-
-def _build_all(kind, values, where):
-    return {name: _build(kind, value, f"{where}.{name}") for name, value in values.items()}
-
-
-def _build(kind, value, where):
-    _check_keys(value, kind, where)
-    return kind(**{key: _frozen(item) for key, item in value.items()})
-
-
-def _frozen(value):
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
-
-
-def _check_keys(value, kind, where, hidden=()):
-    if not isinstance(value, dict):
-        raise UserError(f"{where}: expected a dict, got {value!r}")
-    fields = [f for f in dataclasses.fields(kind) if f.name not in hidden]
-    for key in value:
-        if key not in {f.name for f in fields}:
-            raise UserError(f"{where}: unknown key {key!r}{nearest_known(key, [f.name for f in fields])}")
-    for f in fields:
-        required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-        if required and f.name not in value:
-            raise UserError(f"{where}: the key {f.name!r} is missing")
-
-
-def _check_keys_of(values, known, where):
-    for key, value in values.items():
-        _lookup(dict.fromkeys(known), key, "varied setting", where)
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"{where}: {key} is a whole number from 1, got {value!r}")
-
-
-def nearest_known(name, known):
-    """End of an error about an unknown name: the known one most like it, or all of them."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], 1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}"
 
 
 def _lookup(table, name, what, where):
@@ -220,6 +186,9 @@ def _lookup(table, name, what, where):
 
 
 def _check(p):
+    for name, names in p.classes.items():
+        if not isinstance(names, tuple) or not names or not all(isinstance(one, str) for one in names):
+            raise UserError(f"{p.path}: classes.{name} is {names!r}; expected the names of the classes in label order")
     if p.sampling not in SAMPLING:
         raise UserError(f"{p.path}: sampling {p.sampling!r}{nearest_known(p.sampling, SAMPLING)}")
     for name, image_set in p.sets.items():
@@ -227,10 +196,23 @@ def _check(p):
     _lookup(p.sets, p.dictionary.set, "set", f"{p.path}: dictionary")
     base = p.classes_of(p.dictionary.set)
     for name, model in p.models.items():
-        if not set(model.novel) <= set(range(len(base))):
-            raise UserError(f"{p.path}: models.{name}: novel {model.novel} lies outside the {len(base)} base classes")
+        _check_novel(model.novel, len(base), f"{p.path}: models.{name}: novel")
     for name, family in p.tasks.items():
         _check_family(p, name, family)
+    if p.tasks and not any(family.methods for family in p.tasks.values()):
+        raise UserError(f"{p.path}: no task names methods, (model, mode, classifier), so there is nothing to score")
+
+
+def _check_classes(listed, count, where):
+    if not all(type(c) is int and 0 <= c < count for c in listed):
+        raise UserError(f"{where} {listed!r} lies outside the {count} classes 0 … {count - 1}")
+
+
+def _check_novel(entry, count, where):
+    """entry: classes that are left out together."""
+    _check_classes(entry, count, where)
+    if len(set(entry)) == count:
+        raise UserError(f"{where} {entry!r} are all {count} classes, none is left to be a base class")
 
 
 def _check_family(p, name, family):
@@ -241,23 +223,31 @@ def _check_family(p, name, family):
     if p.classes_of(family.query) != classes:
         raise UserError(f"{where}: support set {family.support} and query set {family.query} have other classes")
     numbers = (*family.shots, family.num_tasks, family.queries, family.num_aug_shots)
-    if not family.shots or not all(isinstance(n, int) and n >= 1 for n in numbers):
+    if not family.shots or not all(type(n) is int and n >= 1 for n in numbers):
         raise UserError(f"{where}: shots, num_tasks, queries and num_aug_shots are whole numbers from 1")
     if family.same_slide and p.sets[family.support].slide is None:
         raise UserError(f"{where}: same_slide needs sets.{family.support}.slide (which part of the path is the slide)")
-    if not all(family.groups.values()):
-        raise UserError(f"{where}: a group of classes is empty")
-    listed = [c for group in family.groups.values() for c in group]
-    listed += [c for entry in family.novel_classes for c in (entry if isinstance(entry, tuple) else (entry,))]
-    if not set(listed) <= set(range(len(classes))):
-        raise UserError(f"{where}: a group or novel class lies outside the {len(classes)} classes")
+    for group, listed in family.groups.items():
+        if not isinstance(listed, list | tuple) or not listed:
+            raise UserError(f"{where}: the group {group!r} is {listed!r}; expected a list of classes, not empty")
+        _check_classes(listed, len(classes), f"{where}: the group {group!r}")
+    for entry in family.novel_classes:
+        _check_novel(entry if isinstance(entry, tuple) else (entry,), len(classes), f"{where}: novel_classes")
+    _check_methods(p, family, where)
+
+
+def _check_methods(p, family, where):
     for method in family.methods:
-        if not isinstance(method, tuple) or len(method) != 3:
+        if not isinstance(method, tuple) or len(method) != 3 or not all(isinstance(part, str) for part in method):
             raise UserError(f"{where}: a method is (model, mode, classifier), got {method!r}")
     for variation in family.variations:
-        if not isinstance(variation, tuple) or len(variation) != 4 or not isinstance(variation[3], dict):
+        kinds = [type(part) for part in variation] if isinstance(variation, tuple) else []
+        if kinds != [str, str, str, dict]:
             raise UserError(f"{where}: a variation is (model, mode, classifier, {{setting: value}}), got {variation!r}")
-        _check_keys_of(variation[3], VARIED, where)
+        for key, value in variation[3].items():
+            _lookup(dict.fromkeys(VARIED), key, "varied setting", where)
+            if type(value) is not int or value < 1:
+                raise UserError(f"{where}: {key} is a whole number from 1, got {value!r}")
     for model, mode, classifier in (*family.methods, *(variation[:3] for variation in family.variations)):
         for novel in family.novel_classes or (None,):
             tag = "" if novel is None else novel_tag(novel)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lowshot.errors import UserError
-from lowshot.protocol import CLASSIFIERS, MODES, SAMPLING, Protocol, nearest_known, novel_tag
+from lowshot.keys import nearest_known
+from lowshot.protocol import CLASSIFIERS, MODES, SAMPLING, Protocol, novel_tag
 from lowshot.tasks import task_stem
 
 LATENT = ("sampled", "expected")
