@@ -87,6 +87,13 @@ def test_folders_become_lists_by_class_name_or_number(tmp_path):
     assert list_folder(tmp_path / "more", ("benign", "tumour"))[1].tolist() == [0, 1]
 
 
+def test_class_names_go_before_numbers(tmp_path):
+    make_folders(tmp_path, ["benign/0/a.png", "benign/1/b.png", "tumour/0/c.png", "tumour/1/d.png"])  # slides by number
+    assert list_folder(tmp_path, ("benign", "tumour"))[1].tolist() == [0, 0, 1, 1]
+    make_folders(tmp_path / "n", ["1/a.png", "2/b.png", "3/c.png"])
+    assert list_folder(tmp_path / "n", ("1", "2", "3"))[0] == ["1/a.png", "2/b.png", "3/c.png"]
+
+
 def test_a_missing_class_or_folder_is_named(tmp_path):
     make_folders(tmp_path, ["benign/1.png"])
     with pytest.raises(UserError, match="no images of class 'tumour'"):

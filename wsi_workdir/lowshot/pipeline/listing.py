@@ -12,23 +12,26 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def list_folder(root, classes):
-    """Images below `root` and their labels: the class is the nearest folder named as the class or as its number.
+    """Images below `root` and their labels: the class is the nearest folder named as a class, or, where no folder above
+    an image is, the nearest one named as the number of a class.
 
     Returns (names relative to root, labels (N,) int64), ordered by label and name. UserError where the folder or a
     class is missing."""
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder of images")
-    labels = {name: label for label, name in enumerate(classes)} | {str(i): i for i in range(len(classes))}
+    named = {name: label for label, name in enumerate(classes)}
+    numbered = {str(label): label for label in range(len(classes))}
     rows = []
     for folder, _, files in os.walk(root, followlinks=True):
         parts = Path(folder).relative_to(root).parts
-        label = next((labels[part] for part in reversed(parts) if part in labels), None)
+        label = next((known[part] for known in (named, numbered) for part in reversed(parts) if part in known), None)
         if label is not None:
             rows += [(label, Path(*parts, name).as_posix()) for name in files if name.lower().endswith(SUFFIXES)]
     for label, name in enumerate(classes):
         if not any(row[0] == label for row in rows):
-            raise UserError(f"{root}: no images of class {name!r}; they lie in folders named {name!r} or '{label}'")
+            raise UserError(f"{root}: no images of class {name!r}; they lie in folders named {name!r}, or '{label}' "
+                            "where no folder is named as a class")
     rows.sort()
     return [name for _, name in rows], np.array([label for label, _ in rows], dtype=np.int64)
 
