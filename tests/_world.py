@@ -56,8 +56,10 @@ def make_world(folder, slides=6, per_class=30):
             path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, features)
             if name == "base":
-                made = build_dictionary(features[labels != 3], num_prototypes=4, num_shift_vectors=50)
-                save_dictionary(workdir / "dict" / model, "B", made)
+                for novel, inner in (((3,), ""), ((2, 3), "wo_23")):
+                    kept = features[~np.isin(labels, novel)]
+                    made = build_dictionary(kept, num_prototypes=4, num_shift_vectors=50)
+                    save_dictionary(workdir / "dict" / model / inner, "B", made)
         np.save(workdir / "extracted_feats" / f"{name}_labels.npy", labels)
         if name == "base":
             rows = [f"{path},{i // 2}" for i, path in enumerate(paths)]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,14 +15,17 @@ import joblib
 import numpy as np
 import pytest
 from _world import make_world
-from conftest import ROOT
+from conftest import ROOT, load_command
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
 from lowshot import evaluate, inputs
+from lowshot.commands import extract_command, views_command
+from lowshot.dictionary import bank_files
 from lowshot.engine import is_done, run_all
 from lowshot.errors import UserError
+from lowshot.files import read_json
 from lowshot.generation import make_tasks
 from lowshot.inputs import Inputs
 from lowshot.results import find_results, read_result
@@ -132,13 +136,21 @@ def test_a_result_names_the_groups_that_its_tasks_were_drawn_by(world, tmp_path)
 def test_options_without_effect_make_no_other_run(world):
     protocol, _ = world
     base = Settings(protocol, "mix", "enc", num_shots=2)
-    assert replace(base, num_aug_shots=7, num_prototypes=9, latent="expected") == base
+    same = dict(num_aug_shots=7, num_prototypes=9, latent="expected", seed=9, aug_times=1, dict_folder="d",
+                task_folder=f"{protocol.workdir}/tasks")
+    assert replace(base, **same) == base
+    assert replace(base, **same, clf="logistic_regression").latent == "sampled"
+    expected = replace(base, mode="latent_aug", latent="expected")
+    assert replace(expected, seed=9) == expected
+    near = Settings(protocol, "NCT_78_aug", "enc", num_shots=2, novel=(2, 3))
+    assert replace(near, novel=(3, 2)) == near
     names = {replace(base, **change).name for change in (
         {}, {"mode": "latent_aug"}, {"mode": "latent_aug", "num_aug_shots": 9}, {"clf": "Ridge"}, {"num_task": 9},
-        {"mode": "latent_aug", "latent": "expected"}, {"solver": "sklearn"}, {"seed": 9}, {"aug_times": 4},
-        {"sampling": "distinct"},
+        {"mode": "latent_aug", "latent": "expected"}, {"solver": "sklearn"}, {"aug_times": 4}, {"sampling": "distinct"},
+        {"mode": "latent_aug", "seed": 9}, {"task_folder": "t"}, {"task_folder": "u"},
+        {"mode": "latent_aug", "dict_folder": "t"},
         {"mode": "latent_aug", "num_prototypes": 2}, {"clf": "nearest_centroid"}, {"num_shots": 1})}
-    assert len(names) == 12  # clf Ridge is the default
+    assert len(names) == 15  # clf Ridge is the default
 
 
 def chunks(protocol):
@@ -273,7 +285,7 @@ def spoil(protocol, what):
 @pytest.mark.parametrize("what, words", [
     ("nan", "base.npy: row 5 holds NaN"), ("fewer features", "119 rows, but labels or list have 120"),
     ("another width", "features of base are 11 wide, those of test 12"),
-    ("no features", "make it with python wsi_workdir/extract.py --pretrained .*enc.pth --config base.py --output"),
+    ("no features", "make it with python wsi_workdir/extract.py --protocol .*protocol.py --model enc --sets base"),
     ("other labels", "drawn for other data or another task .support_labels_sha256 differ."),
     ("no tasks", "make it with python wsi_workdir/tools/generate_task.py --task out --num_shots 2 --num_task 60"),
     ("no dictionary", "make it with python wsi_workdir/dict_construction.py --model enc --num_prototypes 4"),
@@ -306,9 +318,45 @@ def test_a_model_scored_on_other_novel_classes_is_noticed(world, capfd):
 
 def test_a_dictionary_that_holds_the_novel_class_is_noticed(world, run, capfd):
     protocol, path = world
+    store = Path(protocol.workdir, "extracted_feats")
+    shutil.copytree(store / "enc", store / "unknown")  # of an encoder that the protocol does not tell of
     for novel, noticed in (("2", True), ("3", False)):
-        made = run("wsi_workdir/dict_construction.py", "--model", "enc_wo_3", "--novel_class", novel,
+        made = run("wsi_workdir/dict_construction.py", "--model", "unknown", "--novel_class", novel,
                    "--protocol", path, "--overwrite")
         assert made.returncode == 0, made.stderr
-        Inputs().prepare(Settings(protocol, "near", "enc_wo_3", "latent_aug", num_shots=1, novel=(3,)))
+        Inputs().prepare(Settings(protocol, "near", "unknown", "latent_aug", num_shots=1, novel=(3,)))
         assert ("built with the novel classes [3] in it" in capfd.readouterr().err) == noticed
+
+
+def test_one_encoder_has_a_dictionary_for_each_novel_class(world, run):
+    """Models without {novel} in their name: every class is scored with a dictionary that leaves it out."""
+    protocol, path = world
+    novel = {}
+    for label in (1, 3):
+        settings = Settings(protocol, "near", "enc", "latent_aug", num_shots=1, novel=(label,), dict_folder="my dicts")
+        with pytest.raises(UserError, match="make it with python wsi_workdir/dict_construction.py") as missing:
+            make_tasks(settings.plan)
+            Inputs().prepare(settings)
+        command = shlex.split(str(missing.value).partition(" with ")[2])
+        done = run(sys.executable, ROOT / command[1], *command[2:], cwd=path.parent)
+        assert done.returncode == 0, done.stderr
+        found = read_json(path.parent / bank_files(settings.dictionary_folder, "B", 4)["json"])
+        novel[label] = found["how"]["novel"]
+    assert novel == {1: [1], 3: [3]}
+
+
+@pytest.mark.parametrize("model", ["enc", "unknown"])
+@pytest.mark.parametrize("views", [False, True])
+def test_the_commands_that_errors_name_parse(world, model, views):
+    protocol, path = world
+    extract = load_command("wsi_workdir/extract.py")
+    command = views_command(protocol, model, "base", 3, "t.npz") if views else extract_command(protocol, model, "base")
+    words = shlex.split(command.partition(" (")[0])
+    assert words[:2] == ["python", "wsi_workdir/extract.py"]
+    args = extract.parse_args(words[2:])
+    assert (args.views, args.rows) == ((3, ["t.npz"]) if views else (None, None))
+    if model == "enc":
+        assert (args.protocol, args.model, args.sets) == (str(path), ["enc"], ["base"])
+    else:
+        assert (args.list, args.root) == (protocol.sets["base"].list, protocol.sets["base"].root)
+        assert Path(args.output).parent.parent == Path(protocol.workdir, "extracted_feats", *[model] * views)

@@ -1,6 +1,7 @@
 """Task files and the commands that draw them."""
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 
@@ -122,7 +123,8 @@ def test_faults_of_the_data_are_named_before_anything_is_written(world):
     (protocol.labels_file("test")).unlink()
     test_list = protocol.sets["test"].list
     gone = replace(protocol, sets={**protocol.sets, "test": replace(protocol.sets["test"], list=test_list + "x")})
-    with pytest.raises(UserError, match="make it with python wsi_workdir/extract.py --config test.py"):
+    with pytest.raises(UserError, match="test.txtx: no such list of the set test, nor its labels .*; make it with "
+                                        "python tools/prepare_data/folder.py"):
         make_tasks(TaskPlan(gone, "out", 2, 5))
     assert not TaskPlan(protocol, "out", 31, 5).path.exists()
 
@@ -173,6 +175,14 @@ def test_runs_and_task_files_of_the_published_protocol(run):
                            "wsi_workdir/workdir/results/near/fsp_wo_0/1shot_linear_Ridge_wo_0.json"]
     assert len(files) == 27 + 3 + 5 + 4 + 1
     assert "wsi_workdir/workdir/tasks/NCT_78_aug/9-way-5-shot_wo_78.npz" in files
+
+
+def test_the_command_that_makes_a_task_file_makes_that_one(world, tmp_path, run):
+    protocol, _ = world
+    plan = TaskPlan(protocol, "mix", 2, 5, (), "grouped", 8, str(tmp_path / "groups.csv"), str(tmp_path / "my tasks"))
+    done = run(sys.executable, *shlex.split(plan.command)[1:])
+    assert done.returncode == 0, done.stderr
+    assert make_tasks(plan)[1] == "kept" and plan.path.parent.parent.name == "my tasks"
 
 
 def test_shards_share_all_runs(world):

@@ -1,8 +1,9 @@
 """Build the base dictionary of latent augmentation: k-means prototypes, covariances and shift bank of base features.
 
 Reads the features of one model (by default the set that the protocol names), leaves the novel classes out, and writes
-<workdir>/dict/<model>/NCT_{PROTO,COV,SHIFT}_BANK_<K>.npy with a JSON that says how they were made. What was made from
-the same inputs before is kept.
+<workdir>/dict/<model>/NCT_{PROTO,COV,SHIFT}_BANK_<K>.npy with a JSON that says how they were made; where the classes
+left out are not those that the protocol says the model has never seen, they go to <workdir>/dict/<model>/wo_<classes>,
+as one encoder may need several dictionaries. What was made from the same inputs before is kept.
 """
 
 import argparse
@@ -13,6 +14,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
 import numpy as np
 
+from lowshot.commands import extract_command
 from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary
 from lowshot.errors import UserError, run_command
 from lowshot.features import features_sha256, labels_sha256, load_features, load_set
@@ -27,7 +29,8 @@ def main(argv=None):
     protocol = load_protocol(args.protocol)
     features, inputs = base_features(protocol, args)
     settings = settings_of(protocol, args)
-    folder, prefix = Path(protocol.workdir, "dict", args.model), protocol.dictionary.prefix
+    folder = protocol.dictionary_folder(args.model, tuple(inputs["novel"]), args.dict_pth)
+    prefix = protocol.dictionary.prefix
     path = bank_files(folder, prefix, settings["num_prototypes"])["PROTO"]
     if not args.overwrite and made_before(folder, prefix, settings, inputs):
         print(f"{path}: made from the same inputs before, kept")
@@ -51,6 +54,7 @@ def parse_args(argv):
     parser.add_argument("--num_prototypes", type=int, help="clusters (default: the protocol's, 16 as published)")
     parser.add_argument("--num_shift_vectors", type=int, help="shifts a cluster (default: the protocol's, 2000)")
     parser.add_argument("--features", help="set of base features (default: the protocol's, NCT_train)")
+    parser.add_argument("--dict_pth", help="folder of the dictionaries (default <workdir>/dict)")
     parser.add_argument("--seed", type=int, help="of the shift bank (default: the protocol's)")
     parser.add_argument("--protocol", default=DEFAULT, help="(default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="build again, whatever is there")
@@ -65,10 +69,11 @@ def base_features(protocol, args):
         novel = parse_novel(args.novel_class, len(classes))
     else:
         novel = protocol.models[args.model].novel if args.model in protocol.models else ()
-    inputs = {"features": name, "novel": sorted(novel)}
+    inputs, make = {"features": name, "novel": sorted(novel)}, extract_command(protocol, args.model, name)
     if not novel:
-        return load_features(path), {**inputs, "features_sha256": features_sha256(path), "labels_sha256": None}
-    features, labels = load_set(path, protocol.labels_file(name), len(classes))
+        features = load_features(path, made_by=make)
+        return features, {**inputs, "features_sha256": features_sha256(path), "labels_sha256": None}
+    features, labels = load_set(path, protocol.labels_file(name), len(classes), make)
     return features[~np.isin(labels, novel)], {**inputs, "features_sha256": features_sha256(path),
                                                "labels_sha256": labels_sha256(labels)}
 

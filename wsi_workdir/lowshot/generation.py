@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lowshot.commands import extract_command, list_command
 from lowshot.errors import UserError
 from lowshot.features import labels_sha256, load_labels
 from lowshot.files import file_sha256
@@ -20,10 +21,7 @@ def make_tasks(plan, replace=False):
     where other tasks are there and `replace` is False, and for all faults of the data.
     """
     support, query = pools_of(plan)
-    family = plan.family
-    drawn = draw_tasks(support, query, plan.classes, shots=plan.num_shots, queries=family.queries,
-                       num_tasks=plan.num_tasks, rule=plan.sampling, seed=plan.seed, setting=plan.setting,
-                       repeat_support=family.repeat_support, same_slide=family.same_slide)
+    drawn = draw(plan, support, query)
     _say_what_is_missing(plan, drawn)
     tasks = make_task_set(drawn.support, drawn.query, len(plan.classes), _meta(plan, support, query, drawn), plan.path)
     if plan.path.exists() and not replace:
@@ -36,15 +34,24 @@ def make_tasks(plan, replace=False):
     return tasks, "written"
 
 
-def pools_of(plan):
+def draw(plan, support, query):
+    """Drawn tasks of a TaskPlan from its two pools."""
+    family = plan.family
+    return draw_tasks(support, query, plan.classes, shots=plan.num_shots, queries=family.queries,
+                      num_tasks=plan.num_tasks, rule=plan.sampling, seed=plan.seed, setting=plan.setting,
+                      repeat_support=family.repeat_support, same_slide=family.same_slide)
+
+
+def pools_of(plan, labels_of=None):
     """(support, query) Pool of a TaskPlan, the same object where both are one set.
 
-    Labels are those of the feature store, or of the list where no features were extracted yet. Lists are read only
-    where their paths matter: slides, groups, and whether two sets share an image.
+    Labels are those of the feature store, or of the list where no features were extracted yet (`set_labels`, or
+    another function of protocol and name of a set). Lists are read only where their paths matter: slides, groups, and
+    whether two sets share an image.
     """
     family, protocol = plan.family, plan.protocol
     names = dict.fromkeys((family.support, family.query))
-    labels = {name: set_labels(protocol, name) for name in names}
+    labels = {name: (labels_of or set_labels)(protocol, name) for name in names}
     paths = _paths(plan, labels)
     images, groups = _image_numbers(protocol, labels, paths), _group_numbers(plan, paths)
     made = {name: Pool(name, labels[name], images[name], groups.get(name), _slides(plan, name, paths))
@@ -55,9 +62,12 @@ def pools_of(plan):
 def set_labels(protocol, name):
     """Labels (N,) int64 of a set, checked against its classes; UserError names what makes them."""
     path, image_set, classes = protocol.labels_file(name), protocol.set(name), protocol.classes_of(name)
-    if path.exists() or not Path(image_set.list).exists():
-        make = f"python wsi_workdir/extract.py --config {image_set.config} --pretrained WEIGHTS --output FEATURES"
-        return load_labels(path, len(classes), made_by=make)
+    if path.exists():
+        model = next(iter(protocol.models), "MODEL")  # any of them
+        return load_labels(path, len(classes), made_by=extract_command(protocol, model, name))
+    if not Path(image_set.list).exists():
+        raise UserError(f"{image_set.list}: no such list of the set {name}, nor its labels {path}; make it with "
+                        f"{list_command(protocol, name)}")
     labels = read_list(image_set.list, labeled=True).labels
     check_labels(labels, len(classes), image_set.list)
     return labels

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lowshot import legacy
+from lowshot.commands import extract_command, views_command
 from lowshot.dictionary import load_dictionary
 from lowshot.errors import UserError
 from lowshot.evaluate import Job, chunk_bounds
@@ -78,9 +79,8 @@ class Inputs:
         """(labels (N,), hash of the features, their width) of a set."""
         def make():
             features_file, labels_file = s.protocol.features_file(s.model, name), s.protocol.labels_file(name)
-            command = (f"python wsi_workdir/extract.py --pretrained {s.protocol.weights_file(s.model)} "
-                       f"--config {s.protocol.set(name).config} --output {features_file}")
-            features, labels = load_set(features_file, labels_file, len(s.protocol.classes_of(name)), command)
+            features, labels = load_set(features_file, labels_file, len(s.protocol.classes_of(name)),
+                                        extract_command(s.protocol, s.model, name))
             return labels, features_sha256(features_file), features.shape[1]
         return self._once(("set", s.protocol.workdir, s.model, name), make)
 
@@ -142,9 +142,7 @@ class Inputs:
         """Hash of the augmented views that the tasks need; UserError where one is missing or of another encoder."""
         name, needed = s.family.support, s.aug_times - 1
         folder, prefix = legacy.views_of(s.protocol, s.model, name)
-        command = (f"python wsi_workdir/extract.py --pretrained {s.protocol.weights_file(s.model)} "
-                   f"--config {s.protocol.set(name).config.replace(name, prefix)} --views {needed} "
-                   f"--rows {s.plan.path} --output {folder / prefix}.npy")
+        command = views_command(s.protocol, s.model, name, needed, s.plan.path)
         missing = [view for view in range(needed) if not (folder / f"{prefix}_{view}.npy").is_file()]
         if missing:
             raise UserError(f"{folder}: {s.aug_times} views a tile are the original and {needed} augmented ones, but "

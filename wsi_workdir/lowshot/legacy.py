@@ -209,3 +209,9 @@ def views_of(protocol, model, name):
     """(folder, prefix) of the augmented views of a set: NCT_train -> (…/<model>/NCT_aug, 'NCT_aug')."""
     prefix = f"{name.removesuffix('_train')}_aug"
     return Path(protocol.workdir, "extracted_feats", model, prefix), prefix
+
+
+def views_config(protocol, name):
+    """Extraction config of the augmented views of a set."""
+    image_set = protocol.set(name)
+    return image_set.views or image_set.config.replace(name, views_of(protocol, "", name)[1])

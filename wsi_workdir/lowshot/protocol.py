@@ -28,6 +28,7 @@ class ImageSet:
     config: str                 # extraction config
     groups: str | None = None   # CSV path,group: patients, originals; for sampling='grouped' and open intervals
     slide: int | None = None    # which component of the path names the slide (0 = first), None where unknown
+    views: str | None = None    # extraction config of augmented views; None: `config` with the views' name in it
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,15 @@ class Protocol:
     def weights_file(self, model):
         return Path(self.workdir, "pretrained_weights", f"{model}.pth")
 
+    def dictionary_folder(self, model, novel=(), below=None):
+        """Folder of the dictionary of `model` without the classes `novel`: <model> below <workdir>/dict, or `below`.
+
+        Where `novel` are not the model's own novel classes it is wo_<novel> in there: one encoder, several
+        dictionaries. Only the protocol tells what a model has not seen; a model it does not name has one folder."""
+        own = self.models[model].novel if model in self.models else novel
+        inner = [f"wo_{novel_tag(novel)}"] if novel and set(novel) != set(own) else []
+        return Path(below or Path(self.workdir, "dict"), model, *inner)
+
 
 def classes_in(entry):
     """The classes of an entry of `novel_classes`, ascending: 7 -> (7,), (8, 7) -> (7, 8)."""
@@ -131,10 +141,11 @@ def parse_novel(text, num_classes):
     return classes_in(classes)
 
 
-def load_protocol(path=DEFAULT, tiles=None):
+def load_protocol(path=DEFAULT, tiles=None, workdir=None):
     """Read and check a protocol file; UserError says what is wrong, where, and what would be right.
 
-    tiles: folder that stands in for '{tiles}' in the protocol's sets and models, where it has such."""
+    tiles: folder that stands in for '{tiles}' in the protocol's sets and models, where it has such.
+    workdir: instead of the protocol's own. '{workdir}' in any other value stands for the one that holds."""
     from mmengine.config import Config  # here, not above: it imports torch
 
     if not Path(path).is_file():
@@ -145,7 +156,10 @@ def load_protocol(path=DEFAULT, tiles=None):
         raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
     # names with a leading underscore are the file's own helpers
     data = {key: value for key, value in data.items() if key[0] != "_"}
-    return build_protocol(_with_tiles(data, tiles, path), str(path))
+    if workdir is not None:
+        data["workdir"] = str(workdir)
+    data = _replaced(_with_tiles(data, tiles, path), "{workdir}", str(data.get("workdir", Protocol.workdir)))
+    return build_protocol(data, str(path))
 
 
 def _with_tiles(data, tiles, path):

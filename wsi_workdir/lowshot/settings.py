@@ -7,9 +7,11 @@ its result; how it is computed (workers, backend) is the engine's affair.
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lowshot.commands import command_line
 from lowshot.errors import UserError
+from lowshot.files import json_sha256
 from lowshot.keys import nearest_known
-from lowshot.protocol import CLASSIFIERS, MODES, SAMPLING, Protocol, novel_tag
+from lowshot.protocol import CLASSIFIERS, MODES, SAMPLING, Protocol, classes_in, novel_tag
 from lowshot.tasks import task_stem
 
 LATENT = ("sampled", "expected")
@@ -32,6 +34,7 @@ class TaskPlan:
         _fill(self, num_tasks=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed)
         _check_choices(self, sampling=SAMPLING)
         _check_numbers(self, "num_shots", "num_tasks")
+        _set(self, novel=classes_in(self.novel))
 
     family = property(lambda self: self.protocol.family(self.task))
     classes = property(lambda self: self.protocol.classes_of(self.family.support))
@@ -46,11 +49,14 @@ class TaskPlan:
     @property
     def command(self):
         """The command that makes this file."""
-        task, homo = (self.task[:-5], " --mode homo") if self.task.endswith("_homo") else (self.task, "")
-        novel = f" --novel_class {self.tag}" if self.tag else ""
-        more = "" if self.sampling == "published" else f" --sampling {self.sampling}"
-        return (f"python wsi_workdir/tools/generate_task.py --task {task}{homo} --num_shots {self.num_shots} "
-                f"--num_task {self.num_tasks}{novel}{more} --initialization --protocol {self.protocol.path}")
+        task, homo = (self.task[:-5], ["--mode", "homo"]) if self.task.endswith("_homo") else (self.task, [])
+        options = {"--novel_class": self.tag,
+                   "--sampling": None if self.sampling == self.protocol.sampling else self.sampling,
+                   "--groups": self.groups, "--seed": None if self.seed == self.protocol.seed else self.seed,
+                   "--task_out_dir": self.folder}
+        return command_line("tools/generate_task.py", "--task", task, *homo, "--num_shots", self.num_shots,
+                            "--num_task", self.num_tasks, *_given(options), "--initialization", "--protocol",
+                            self.protocol.path)
 
 
 @dataclass(frozen=True)
@@ -84,14 +90,25 @@ class Settings:
         _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed, **usual)
         _check_choices(self, mode=MODES, clf=CLASSIFIERS, latent=LATENT, sampling=SAMPLING)
         _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
+        if self.aug_times < 0:
+            raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
+        self._leave_out_what_has_no_effect(usual)
         if self.latent == "expected" and self.clf == "logistic_regression":
             raise UserError("--latent expected has no closed form for logistic_regression; use --latent sampled")
         if self.latent == "expected" and self.solver == "sklearn":
             raise UserError("--latent expected has no scikit-learn form; use --solver batched or --latent sampled")
-        if self.aug_times < 0:
-            raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
-        if self.mode == "linear":  # what has no effect is no part of the run
-            _set(self, latent="sampled", **usual)
+
+    def _leave_out_what_has_no_effect(self, usual):
+        """Options that mean the same run give the same Settings, so that there is one result of it."""
+        _set(self, novel=classes_in(self.novel), aug_times=0 if self.aug_times == 1 else self.aug_times)
+        if self.mode == "linear":
+            _set(self, latent="sampled", dict_folder=None, **usual)
+        if self.mode == "linear" or self.latent == "expected":
+            _set(self, seed=self.protocol.seed)  # nothing is drawn
+        for name, folder in (("task_folder", "tasks"), ("dict_folder", "dict")):
+            given = getattr(self, name)
+            if given and Path(given).absolute() == Path(self.protocol.workdir, folder).absolute():
+                _set(self, **{name: None})
 
     @property
     def plan(self):
@@ -101,14 +118,14 @@ class Settings:
 
     @property
     def dictionary_folder(self):
-        return Path(self.dict_folder or Path(self.protocol.workdir, "dict"), self.model)
+        return self.protocol.dictionary_folder(self.model, self.novel, self.dict_folder)
 
     @property
     def dictionary_command(self):
         """The command that makes the dictionary of this run."""
-        novel = f" --novel_class {self.tag}" if self.tag else ""
-        return (f"python wsi_workdir/dict_construction.py --model {self.model}{novel} "
-                f"--num_prototypes {self.num_prototypes} --protocol {self.protocol.path}")
+        options = {"--novel_class": self.tag, "--num_prototypes": self.num_prototypes, "--dict_pth": self.dict_folder}
+        return command_line("dict_construction.py", "--model", self.model, *_given(options), "--protocol",
+                            self.protocol.path)
 
     @property
     def class_groups(self):
@@ -132,13 +149,24 @@ class Settings:
                  (self.num_aug_shots, self.family.num_aug_shots, "draws{}"),
                  (self.num_prototypes, self.protocol.dictionary.num_prototypes, "K{}"),
                  (self.latent, "sampled", "{}"), (self.solver, "batched", "{}"),
-                 (self.sampling, "published", "{}"), (self.seed, self.protocol.seed, "seed{}"))
+                 (self.sampling, "published", "{}"), (self.seed, self.protocol.seed, "seed{}"),
+                 (_short(self.task_folder), "", "tasks-{}"), (_short(self.dict_folder), "", "dict-{}"))
         parts = [f"{self.num_shots}shot", self.mode, self.clf, *([f"wo_{self.tag}"] if self.tag else [])]
         return "_".join(parts + [form.format(value) for value, default, form in usual if value != default])
 
     @property
     def result_file(self):
         return Path(self.protocol.workdir, "results", self.task, self.model, f"{self.name}.json")
+
+
+def _short(folder):
+    """Six characters for a folder that was named, '' for the usual one."""
+    return json_sha256(Path(folder).as_posix())[:6] if folder else ""
+
+
+def _given(options):
+    """Words of the options that have a value."""
+    return [word for option, value in options.items() if value is not None for word in (option, value)]
 
 
 def _set(settings, **values):
@@ -172,7 +200,7 @@ def novel_of(protocol, task, model=None, asked=None):
     nothing says which.
     """
     family = protocol.family(task)
-    entries = [entry if isinstance(entry, tuple) else (entry,) for entry in family.novel_classes]
+    entries = [classes_in(entry) for entry in family.novel_classes]
     if not entries:
         if asked:
             raise UserError(f"task {task!r} of {protocol.path} has no novel classes; leave --novel_class out")
@@ -196,7 +224,7 @@ def runs_of(protocol, only=None, shard=None, **changes):
     runs = []
     for task, family in _families(protocol, only):
         for novel in family.novel_classes or ((),):
-            novel = novel if isinstance(novel, tuple) else (novel,)
+            novel = classes_in(novel)
             for shots in family.shots:
                 for model, mode, clf in family.methods:
                     model = model.replace("{novel}", novel_tag(novel) if novel else "")
@@ -209,7 +237,7 @@ def task_files_of(protocol, only=None, **changes):
     plans = []
     for task, family in _families(protocol, only):
         for novel in family.novel_classes or ((),):
-            novel = novel if isinstance(novel, tuple) else (novel,)
+            novel = classes_in(novel)
             plans += [TaskPlan(protocol, task, shots, **{"novel": novel, **changes}) for shots in family.shots]
     return plans
 
