@@ -1,4 +1,5 @@
 """Parts of the pipeline alone: records, lists from folders, what a plan needs, the table, child commands, logs."""
+import contextlib
 import os
 import signal
 import subprocess
@@ -6,6 +7,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +20,9 @@ from lowshot.pipeline import summary
 from lowshot.pipeline.data import make_data
 from lowshot.pipeline.listing import list_folder, write_if_other, write_without_classes
 from lowshot.pipeline.plan import Plan
+from lowshot.pipeline.pretraining import Pretraining
 from lowshot.pipeline.records import ImageHashes, Records, Step
-from lowshot.protocol import build_protocol, load_protocol
+from lowshot.protocol import Model, build_protocol, load_protocol
 
 PAPER = str(ROOT / "configs/protocols/paper.py")
 
@@ -44,16 +47,15 @@ def test_a_step_is_finished_while_inputs_and_outputs_are_what_they_were(tmp_path
     assert "is missing" in records.unfinished(one, one.inputs())
 
 
-def test_a_fresh_start_removes_what_was_made_and_keeps_what_was_brought(tmp_path):
+def test_a_fresh_start_forgets_a_step_and_clears_its_unfinished_work(tmp_path):
     records = Records(tmp_path / "records")
     (tmp_path / "out.txt").write_text("right")
     (tmp_path / "scratch").mkdir()
-    one = step(tmp_path, {}, folders=(tmp_path / "scratch",))
-    records.forget(one)
-    assert (tmp_path / "out.txt").exists() and (tmp_path / "scratch").exists()
+    one = step(tmp_path, {}, clear=(tmp_path / "scratch").rmdir)
     records.save(one, {})
     records.forget(one)
-    assert not (tmp_path / "out.txt").exists() and not (tmp_path / "scratch").exists()
+    assert not records.made(one) and records.unfinished(one, {}) == "no record of it"
+    assert not (tmp_path / "scratch").exists() and (tmp_path / "out.txt").exists()  # replaced by the step itself
 
 
 def test_image_hashes_follow_contents_and_names_not_dates(tmp_path):
@@ -123,6 +125,7 @@ def test_the_paper_needs_features_of_every_model_and_dictionaries_of_those_that_
 def test_shards_share_all_runs_and_all_models():
     whole = Plan(load_protocol(PAPER))
     shards = [replace(whole, shard=(i, 4)) for i in (1, 2, 3, 4)]
+    assert sorted(d for shard in shards for d in shard.dictionaries) == sorted(whole.dictionaries)
     names = [run.result_file for shard in shards for run in shard.runs]
     assert sorted(names) == sorted(run.result_file for run in whole.all_runs) and len(set(names)) == len(names)
     assert sorted(m for shard in shards for m in shard.models) == sorted(whole.models)
@@ -170,9 +173,59 @@ def test_homo_tasks_without_a_whole_slide_are_left_out_or_refused_when_asked_for
     assert "homo is left out: none of the 2 slides" in capsys.readouterr().err
     with pytest.raises(UserError, match="homo: none of the 2 slides"):
         make_data(Plan(protocol, only=("homo",)))
-    assert summary.as_text(protocol, 200).splitlines()[3].split()[-2:] == ["–", "–"]
+    assert summary.as_text(Plan(protocol), 200).splitlines()[5].split()[-2:] == ["–", "–"]
     whole = slides_protocol(tmp_path, ["s1/0/a.png", "s2/1/b.png", "s2/0/c.png"])
     assert Plan(whole).tasks == ("homo", "hetero")
+
+
+def test_homo_shots_that_no_slide_has_tiles_for_are_left_out_and_so_is_a_task_that_keeps_none(tmp_path, capsys):
+    small = slides_protocol(tmp_path, ["s1/0/a.png", "s1/1/b.png", "s1/1/c.png"])
+
+    def plan(*shots, only=()):
+        return Plan(replace(small, tasks={"homo": replace(small.tasks["homo"], shots=shots)}), only=only)
+
+    assert [run.num_shots for run in plan(1, 2, 3).all_runs] == [one.num_shots for one in plan(1, 2).task_files] == [1]
+    assert "homo, 2, 3 shots, is left out: no slide on" in capsys.readouterr().err
+    assert plan(2).tasks == ()
+    with pytest.raises(UserError, match="homo: no slide .* holds more than 1 tiles of every class"):
+        make_data(plan(2, only=("homo",)))
+
+
+@pytest.mark.parametrize("shots, prototypes, said", [
+    (2, 3, "class 'a' has 1 tiles in tiles, but a task needs 2"), (1, 4, "4 prototypes are asked for, but tiles has 3"),
+    (1, 3, "")])
+def test_too_few_images_are_said_before_anything_is_trained(tmp_path, shots, prototypes, said):
+    small = slides_protocol(tmp_path, ["s1/0/a.png", "s1/1/b.png", "s1/1/c.png"])
+    family = replace(small.tasks["hetero"], shots=(1, shots), methods=(("mean_rgb", "latent_aug", "Ridge"),))
+    plan = Plan(replace(small, tasks={"hetero": family}, dictionary=replace(small.dictionary,
+                                                                            num_prototypes=prototypes)))
+    with pytest.raises(UserError, match=said) if said else contextlib.nullcontext():
+        make_data(plan)
+
+
+def test_expected_augmentation_leaves_out_what_has_no_closed_form(capsys):
+    plan = Plan(load_protocol(PAPER), only=("mixture",), changes={"latent": "expected"})
+    methods = {(run.mode, run.clf) for run in plan.all_runs}
+    assert methods == {("linear", "Ridge"), ("latent_aug", "Ridge"), ("linear", "logistic_regression"),
+                       ("linear", "nearest_centroid")}
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_table_is_of_the_setting_asked_for_and_has_one_of_variations(tmp_path, monkeypatch):
+    protocol = replace(load_protocol(PAPER), workdir=str(tmp_path))
+    plan = Plan(protocol, only=("NCT_78_aug",), ablation="full", changes={"solver": "sklearn"})
+    for run in (Plan(protocol, only=("NCT_78_aug",)).all_runs[0], plan.all_runs[1], plan.varied[0][1]):
+        run.result_file.parent.mkdir(parents=True, exist_ok=True)
+        run.result_file.touch()
+    line = {"mean": 0.5, "mean_of_class_half_widths": 0.01}
+    monkeypatch.setattr(summary, "read_result", lambda path: SimpleNamespace(statistics={"published_last_line": line}))
+    methods, variations = summary.tables(plan)
+    assert methods[0] == "Results of the protocol paper with solver sklearn" and len(methods[1].columns) == 16
+    column = ("NCT_78_aug", 5)
+    assert set(methods[1].cells) == {(("clp", "latent_aug", "Ridge"), column)}  # not the batched one
+    assert len(variations[1].rows) == 53
+    assert set(variations[1].cells) == {(("clp", "latent_aug", "Ridge", setting), column) for setting in (
+        "num_prototypes=2", "num_prototypes=16", "num_aug_shots=100")}  # the last two are the usual ones
 
 
 def test_missing_images_are_counted_and_named(tmp_path):
@@ -198,7 +251,10 @@ def test_a_missing_list_names_the_command_that_makes_it(run, tmp_path):
 
 @pytest.mark.parametrize("options, said", [
     (["--stages", "meta-tst"], "no stage 'meta_tst'"), (["--only", "naer"], "did you mean 'near'"),
-    (["--shard", "3/2"], "give i/n"), (["--protocol", "absent.py"], "no such protocol"),
+    (["--shard", "3/2"], "give i/n"), (["--shard", "1/2", "--stages", "tasks,meta_test"], "--shard shares the models"),
+    (["--log", "configs"], "configs: a folder, where a file is needed"),
+    (["--workdir", "README.md", "--protocol", "configs/protocols/quickstart.py"], "README.md: "),
+    (["--protocol", "absent.py"], "no such protocol"),
     (["--tiles", "x"], "--tiles has no place"), (["--protocol", "configs/protocols/tiles.py"], "--tiles DIR")])
 def test_wrong_options_are_one_line_and_code_2(capsys, monkeypatch, options, said):
     monkeypatch.chdir(ROOT)
@@ -213,6 +269,31 @@ def test_a_tiles_folder_that_lacks_a_class_is_refused_before_anything_is_written
                           "--workdir", tmp_path / "work", "--stages", "data")
     assert code == 2 and "no images of class 'V'" in error
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["protocol.json"]
+
+
+@pytest.mark.parametrize("name, tiles", [("quickstart", None), ("tiles", "T")])
+def test_another_workdir_holds_all_that_a_protocol_makes(name, tiles):
+    protocol = load_protocol(str(ROOT / f"configs/protocols/{name}.py"), tiles, "elsewhere")
+    written = repr(replace(protocol, path=""))
+    assert "wsi_workdir" not in written and "{workdir}" not in written and "elsewhere/meta" in written
+
+
+def test_a_dry_run_writes_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    code, _ = command(capsys, "--protocol", "configs/protocols/quickstart.py", "--workdir", tmp_path / "w", "--dry_run")
+    assert code == 0 and not (tmp_path / "w").exists()
+
+
+def test_a_fresh_start_of_pretraining_sets_its_checkpoints_aside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    protocol = replace(load_protocol(PAPER), models={"mine": Model(config="mine.py")})
+    training = Pretraining(protocol, "mine", None)
+    assert training.work_dir == Path("work_dirs/mine")
+    make_folders(training.work_dir, ["latest.pth"])
+    make_folders(training.weights.parent, ["mine.pth"])
+    training.step().clear()
+    assert not training.work_dir.exists() and not training.weights.exists()
+    assert Path("work_dirs/mine.old/latest.pth").is_file()
 
 
 CHILD = """import sys

@@ -75,8 +75,9 @@ def test_quickstart_finds_a_folder_of_tiles_from_where_the_user_stands(name, tmp
     with open(ROOT / "requirements.txt") as stream:  # as if installed before
         stamp = subprocess.run(["cksum"], stdin=stream, text=True, capture_output=True, check=True).stdout
     (environment / ".few-shot-wsi-requirements.txt").write_text(stamp)
-    done = subprocess.run([name, str(ROOT / "wsi_workdir/scripts/quickstart.sh"), "--tiles", "my tiles"], cwd=tmp_path,
-                          text=True, capture_output=True, timeout=600,
+    done = subprocess.run([name, str(ROOT / "wsi_workdir/scripts/quickstart.sh"), "--tiles", "my tiles",
+                           "--log", tmp_path / "log.txt", "--workdir", tmp_path / "work"], cwd=tmp_path, text=True,
+                           capture_output=True, timeout=600,
                           env={**os.environ, "VIRTUAL_ENV": str(environment), "PYTHONPATH": os.pathsep.join(
                               path for path in sys.path if path.endswith("site-packages"))})
     assert done.returncode == 2

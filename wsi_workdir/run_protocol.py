@@ -14,13 +14,13 @@ from lowshot.errors import UserError, run_command
 from lowshot.files import write_json
 from lowshot.pipeline.children import logged
 from lowshot.pipeline.plan import ABLATION, Plan
-from lowshot.pipeline.stages import STAGES, run_stages
+from lowshot.pipeline.stages import BY_MODEL, STAGES, run_stages
 from lowshot.protocol import DEFAULT, SAMPLING, load_protocol
 from lowshot.settings import LATENT, parse_shard
 
 EXAMPLE = """examples:
   python wsi_workdir/run_protocol.py --protocol configs/protocols/quickstart.py
-  python wsi_workdir/run_protocol.py --only near --shard 2/8          # one of eight jobs that share the work
+  python wsi_workdir/run_protocol.py --only near --shard 2/8          # meta-testing: one of eight jobs that share it
   python wsi_workdir/run_protocol.py --only mixture,out --stages tasks,dictionary,meta_test,summary
 """
 
@@ -31,9 +31,10 @@ def parse_args(argv=None):
     p.add_argument("--protocol", default=DEFAULT, help="which data, models, tasks and methods (default %(default)s)")
     p.add_argument("--tiles", help="folder of tiles, for protocols that read them from a folder of yours")
     p.add_argument("--only", type=_names, default=(), metavar="TASK[,TASK]", help="tasks of the protocol (default all)")
-    p.add_argument("--stages", type=_names, default=tuple(STAGES), metavar="STAGE[,STAGE]",
-                   help=f"some of {', '.join(STAGES)} (default all)")
-    p.add_argument("--shard", help="i/n: the i-th of n shares of models and runs, for jobs side by side")
+    p.add_argument("--stages", type=_names, metavar="STAGE[,STAGE]",
+                   help=f"some of {', '.join(STAGES)} (default all; with --shard: meta_test)")
+    p.add_argument("--shard", help="i/n: the i-th of n shares, for jobs side by side: of the runs of meta_test, or of "
+                   f"the models of {', '.join(BY_MODEL)}")
     p.add_argument("--workers", type=int, help="processes of meta-testing (default: one a core)")
     p.add_argument("--gpus", type=int, help="processes of pre-training (default: one a GPU, one without any)")
     p.add_argument("--backend", choices=BACKENDS, default="loky", help="processes here, or a Dask cluster")
@@ -66,26 +67,34 @@ def main(argv=None):
 
 
 def _run(args):
-    for stage in args.stages:
-        if stage not in STAGES:
-            raise UserError(f"--stages: no stage {stage!r}; known: {', '.join(STAGES)}")
+    stages = check_stages(args)
     for name in ("workers", "gpus"):
         if (count := getattr(args, name)) is not None and count < 1:
             raise UserError(f"--{name} {count}: give a whole number from 1")
     plan = make_plan(args)
-    seconds = run_stages(plan, args.stages)
+    seconds = run_stages(plan, stages)
     print("\ntime of each stage")
     for stage, value in [*seconds.items(), ("all", sum(seconds.values()))]:
         print(f"  {stage:10} {value // 60:3.0f} min {value % 60:4.1f} s")
 
 
+def check_stages(args):
+    """Names of the stages to do. UserError: unknown ones, or some that jobs side by side cannot share."""
+    stages = args.stages or (("meta_test",) if args.shard else tuple(STAGES))
+    for stage in stages:
+        if stage not in STAGES:
+            raise UserError(f"--stages: no stage {stage!r}; known: {', '.join(STAGES)}")
+    if args.shard and stages != ("meta_test",) and not set(stages) <= set(BY_MODEL):
+        raise UserError(f"--shard shares the models of --stages {','.join(BY_MODEL)}, or the runs of --stages "
+                        "meta_test; do the stages before and after without --shard")
+    return stages
+
+
 def make_plan(args):
-    protocol = load_protocol(args.protocol, args.tiles)
-    if args.workdir:
-        protocol = replace(protocol, workdir=args.workdir)
+    protocol = load_protocol(args.protocol, args.tiles, args.workdir)
     for task in args.only:
         protocol.family(task)  # names the nearest known one
-    if args.tiles or args.workdir:
+    if (args.tiles or args.workdir) and not args.dry_run:
         protocol = _written_down(protocol)
     changes = {key: value for key in ("solver", "latent", "sampling") if (value := getattr(args, key))}
     return Plan(protocol, args.only, parse_shard(args.shard) if args.shard else None,

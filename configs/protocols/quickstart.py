@@ -5,11 +5,13 @@
 Published structure and names, with one novel class (8, TUM), 100 tasks a setting, small encoders' training and tiles
 of 64² that the project draws itself (wsi_workdir/lowshot/pipeline/drawn.py).
 """
+_base_ = '../_base_/four_tasks.py'
+
 name = 'quickstart'
-workdir = 'wsi_workdir/workdir/quickstart'
+workdir = 'wsi_workdir/workdir/quickstart'  # or what --workdir says; '{workdir}' stands for it below
 seed = 0
 
-_data = f'{workdir}/tiles'
+_data = '{workdir}/tiles'
 images = dict(made_by='drawn', folder=_data, size=64, train=120, test=60, groups=30, siblings=4, slides=5,
               per_slide=20)
 
@@ -32,27 +34,24 @@ sets = dict(
                    config=_extract, slide=0),
 )
 
-_without_8 = {'data.train.data_source.list_file': f'{workdir}/meta/wo_8_NCT_train.txt'}
+
+def _trained_on(name):
+    return {'data.train.data_source.list_file': name, 'data.train.data_source.root': f'{_data}/NCT/data'}
+
+
+_all, _without_8 = _trained_on(f'{_data}/NCT/meta/train_labeled.txt'), _trained_on('{workdir}/meta/wo_8_NCT_train.txt')
 models = dict(
-    fsp=dict(config='configs/quickstart/fsp.py'),
-    clp=dict(config='configs/quickstart/clp.py'),
+    fsp=dict(config='configs/quickstart/fsp.py', options=_all),
+    clp=dict(config='configs/quickstart/clp.py', options=_all),
     fsp_wo_8=dict(config='configs/quickstart/fsp.py', options=_without_8, novel=(8,)),
     clp_wo_8=dict(config='configs/quickstart/clp.py', options=_without_8, novel=(8,)),
 )
 
-dictionary = dict(set='NCT_train', prefix='NCT', num_prototypes=16, num_shift_vectors=2000, iterations=20,
-                  kmeans_seed=66)
+dictionary = dict(set='NCT_train', prefix='NCT')
 
-_ways = (('linear', 'Ridge'), ('latent_aug', 'Ridge'), ('linear', 'logistic_regression'),
-         ('latent_aug', 'logistic_regression'), ('linear', 'nearest_centroid'))
-_near = tuple((model, *way) for model in ('fsp_wo_{novel}', 'clp_wo_{novel}') for way in _ways)
-_others = tuple((model, *way) for model in ('fsp', 'clp') for way in _ways)
 tasks = dict(
-    near=dict(support='NCT_train', query='NCT_test', repeat_support=True, shots=(1, 5, 10), num_tasks=100,
-              novel_classes=(8,), methods=_near),
-    mixture=dict(support='LC', query='LC', shots=(1, 5, 10), num_tasks=100,
-                 groups=dict(colon=(0, 1), lung=(2, 3, 4)), methods=_others),
-    out=dict(support='PAIP_train', query='PAIP_test', shots=(1, 5, 10), num_tasks=100, methods=_others),
-    out_homo=dict(support='PAIP_train', query='PAIP_test', shots=(5, 10), num_tasks=100, same_slide=True,
-                  methods=_others),
+    near=dict(support='NCT_train', query='NCT_test', novel_classes=(8,)),
+    mixture=dict(support='LC', query='LC'),
+    out=dict(support='PAIP_train', query='PAIP_test'),
+    out_homo=dict(support='PAIP_train', query='PAIP_test'),
 )

@@ -6,8 +6,10 @@
     DIR/LC25000/data/{colon,lung}_image_sets/<class>    lung and colon: mixture domain; DIR/LC25000/groups.csv
     DIR/PROSTATE3/data/{train,test}/<slide>/{0,1,2}     prostate: out domain
 """
+_base_ = '../_base_/four_tasks.py'
+
 name = 'tiles'
-workdir = 'wsi_workdir/workdir/tiles'
+workdir = 'wsi_workdir/workdir/tiles'  # or what --workdir says; '{workdir}' stands for it below
 seed = 0
 images = dict(made_by='folders')
 
@@ -18,7 +20,7 @@ classes = dict(
 )
 
 _extract = 'configs/quickstart/extract_tiles.py'
-_meta = f'{workdir}/meta'
+_meta = '{workdir}/meta'
 sets = dict(
     CRC5_train=dict(list=f'{_meta}/CRC5_train.txt', root='{tiles}/CRC5/data/train', classes='CRC5', config=_extract),
     CRC5_test=dict(list=f'{_meta}/CRC5_test.txt', root='{tiles}/CRC5/data/test', classes='CRC5', config=_extract),
@@ -44,19 +46,11 @@ models = dict(
     clp_wo_4=dict(config='configs/quickstart/clp_tiles.py', options=_without_4, novel=(4,)),
 )
 
-dictionary = dict(set='CRC5_train', prefix='CRC5', num_prototypes=16, num_shift_vectors=2000, iterations=20,
-                  kmeans_seed=66)
+dictionary = dict(set='CRC5_train', prefix='CRC5')
 
-_ways = (('linear', 'Ridge'), ('latent_aug', 'Ridge'), ('linear', 'logistic_regression'),
-         ('latent_aug', 'logistic_regression'), ('linear', 'nearest_centroid'))
-_near = tuple((model, *way) for model in ('fsp_wo_{novel}', 'clp_wo_{novel}') for way in _ways)
-_others = tuple((model, *way) for model in ('fsp', 'clp') for way in _ways)
 tasks = dict(
-    near=dict(support='CRC5_train', query='CRC5_test', repeat_support=True, shots=(1, 5, 10), num_tasks=100,
-              novel_classes=(4,), methods=_near),
-    mixture=dict(support='LC', query='LC', shots=(1, 5, 10), num_tasks=100,
-                 groups=dict(colon=(0, 1), lung=(2, 3, 4)), methods=_others),
-    out=dict(support='PROSTATE3_train', query='PROSTATE3_test', shots=(1, 5, 10), num_tasks=100, methods=_others),
-    out_homo=dict(support='PROSTATE3_train', query='PROSTATE3_test', shots=(5, 10), num_tasks=100, same_slide=True,
-                  methods=_others),
+    near=dict(support='CRC5_train', query='CRC5_test', novel_classes=(4,)),
+    mixture=dict(support='LC', query='LC'),
+    out=dict(support='PROSTATE3_train', query='PROSTATE3_test'),
+    out_homo=dict(support='PROSTATE3_train', query='PROSTATE3_test'),
 )

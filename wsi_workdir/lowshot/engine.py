@@ -94,6 +94,12 @@ def is_done(run):
     return all(there.data[key] == run.head[key] for key in ("config", "classes", "class_groups", "hashes"))
 
 
+def remove_chunks(path):
+    """Remove the finished chunks of a run that has the result file `path`, or is to begin anew."""
+    for folder in filter(Path.is_dir, path.parent.glob(f".{path.stem}.*")):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _facts(workers, backend):
     """What the `.meta.json` says about this call."""
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -140,8 +146,7 @@ class _Board:
                 "tasks_kept_from_earlier": self.kept}
         path = run.settings.result_file
         write_result(path, data, meta)
-        for folder in filter(Path.is_dir, path.parent.glob(f".{path.stem}.*")):
-            shutil.rmtree(folder, ignore_errors=True)
+        remove_chunks(path)
         self.predictions = None
         return Outcome(run.settings, path, False)
 

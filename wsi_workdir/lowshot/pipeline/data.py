@@ -5,14 +5,14 @@ from pathlib import Path
 from lowshot.errors import UserError
 from lowshot.pipeline.drawn import Drawing, draw_all
 from lowshot.pipeline.listing import check_set, list_folder, write_if_other, write_without_classes
-from lowshot.pipeline.plan import check_asked
+from lowshot.pipeline.sizes import check_sizes
 from lowshot.protocol import novel_tag
 
 MAKERS = ("drawn", "folders", "commands")
 
 
 def make_data(plan):
-    """Draw or list what the protocol's `images` say, then check that every list and image is there.
+    """Draw or list what the protocol's `images` say, then check that every list and image is there, and images enough.
 
     images: dict(made_by='drawn', folder=…, options of Drawing), dict(made_by='folders'), or, where lists are made
     beforehand, dict(made_by='commands', <set>='command that makes its list').
@@ -26,10 +26,12 @@ def make_data(plan):
     elif not plan.dry_run:
         _draw(plan, images) if maker == "drawn" else _list_all(plan)
         _lists_without_novel(plan)
-    check_asked(plan)
-    for name in plan.image_sets if maker == "commands" or not plan.dry_run else ():
+    sets = plan.image_sets  # a task that was asked for and cannot be is an error here
+    for name in sets if maker == "commands" or not plan.dry_run else ():
         listed = check_set(plan.protocol.set(name), len(plan.protocol.classes_of(name)))
         print(f"{name}: {len(listed)} images on {listed.path}")
+    if not plan.dry_run:
+        check_sizes(plan)
 
 
 def _draw(plan, images):

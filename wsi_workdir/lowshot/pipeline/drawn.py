@@ -102,6 +102,9 @@ def draw_all(folder, drawing, workers=1, quiet=False, again=False):
         write_json(temporary / MANIFEST, {"identity": drawing.identity(), "drawing": asdict(drawing), "tiles": total,
                                           "contents": contents_sha256(temporary)})
         temporary.chmod(0o755)
+        if not again and is_drawn(folder, drawing):  # by another process, meanwhile
+            shutil.rmtree(temporary)
+            return False
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)

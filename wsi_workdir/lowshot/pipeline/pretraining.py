@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from lowshot.errors import UserError
-from lowshot.files import file_sha256, json_sha256, read_json, write_json
+from lowshot.files import file_sha256, json_sha256, read_json, work_dir_of, write_json
 from lowshot.lists import read_list
 from lowshot.pipeline.children import call, free_port, script
 from lowshot.pipeline.records import ImageHashes, Step
@@ -50,15 +50,14 @@ class Pretraining:
         """As published for a config as it is; below the protocol's workdir where options change it."""
         if self.spec.options:
             return Path(self.protocol.workdir, "work_dirs", self.model)
-        return Path("work_dirs", *Path(self.spec.config).with_suffix("").parts[1:])
+        return Path(work_dir_of(self.spec.config))
 
     @property
     def last_checkpoint(self):
         return self.work_dir / f"epoch_{self.config['total_epochs']}.pth"
 
     def step(self):
-        return Step("pretrain", self.model, self.run, self.inputs, (self.weights,), self._accept,
-                    folders=(self.work_dir,))
+        return Step("pretrain", self.model, self.run, self.inputs, (self.weights,), self._accept, self._clear)
 
     def inputs(self):
         source = self.config["data"]["train"]["data_source"]
@@ -89,11 +88,20 @@ class Pretraining:
         """Checkpoints of other inputs make way; those of the same, or of the published commands, are gone on with."""
         record = self.work_dir / INPUTS
         if record.is_file() and read_json(record)["inputs"] != inputs:
-            old = self.work_dir.with_name(f"{self.work_dir.name}.old")
-            shutil.rmtree(old, ignore_errors=True)
-            self.work_dir.rename(old)
-            print(f"notice: {self.work_dir} was trained on other inputs; moved to {old}", file=sys.stderr)
+            self._set_aside("was trained on other inputs")
         write_json(record, {"inputs": inputs})
+
+    def _clear(self):
+        if self.work_dir.is_dir():
+            self._set_aside("a fresh start was asked for")
+        self.weights.unlink(missing_ok=True)
+
+    def _set_aside(self, why):
+        """Checkpoints may be the work of days: the last ones are kept under another name."""
+        old = self.work_dir.with_name(f"{self.work_dir.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        self.work_dir.rename(old)
+        print(f"notice: {self.work_dir}: {why}; moved to {old}", file=sys.stderr)
 
     def _accept(self):
         return "its weights were brought along" if self.weights.is_file() else ""

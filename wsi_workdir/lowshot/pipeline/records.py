@@ -4,7 +4,6 @@ A step is finished where its record names the very inputs of today and its outpu
 contents decide, never dates. A killed step leaves no record, so it runs again.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,11 @@ class Step:
     """One thing to do in a stage of a protocol."""
     stage: str                    # pretrain, extract, …
     item: str                     # what of it: a model, a task
-    run: Callable[[bool], None]   # run(again): whether what is there was made by an earlier run of this step
+    run: Callable[[bool], None]   # run(again): whether to replace what is there
     inputs: Callable[[], dict]    # JSON-able facts and hashes; called once everything before it is finished
     outputs: tuple = ()           # files that are there afterwards
     accept: Callable[[], str] = field(default=lambda: "")  # why outputs without a record are good as they are
-    folders: tuple = ()           # scratch of this step, removed by a fresh start
+    clear: Callable[[], None] = field(default=lambda: None)  # for a fresh start: out of the way with unfinished work
 
     def __str__(self):
         return f"{self.stage} {self.item}"
@@ -66,14 +65,9 @@ class Records:
                                       read_json(path, "record of a finished step")["outputs"].items())
 
     def forget(self, step):
-        """Remove what `step` made, if there is a record that it did; what was brought along stays."""
-        path = self.path(step)
-        if path.is_file():
-            for output in map(Path, read_json(path, "record of a finished step")["outputs"]):
-                output.unlink(missing_ok=True)
-            for folder in step.folders:
-                shutil.rmtree(folder, ignore_errors=True)
-            path.unlink()
+        """For a fresh start: neither record nor unfinished work of `step` counts any more."""
+        step.clear()
+        self.path(step).unlink(missing_ok=True)
 
 
 class ImageHashes:

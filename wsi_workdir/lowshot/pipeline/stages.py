@@ -5,10 +5,11 @@ Only what the chosen tasks need is done, and of that only what is not finished: 
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
-from lowshot.engine import run_all
+from lowshot.engine import remove_chunks, run_all
 from lowshot.errors import UserError
 from lowshot.pipeline.data import make_data
 from lowshot.pipeline.steps import dictionary_steps, extract_steps, pretrain_steps, report_steps, task_steps, view_steps
@@ -42,7 +43,7 @@ def _each(steps_of):
 
 def _do(plan, step):
     """Run one step unless it is finished; returns whether it had to run."""
-    if not plan.records.path(step).is_file() and (reason := step.accept()):
+    if not plan.records.made(step) and (reason := step.accept()):
         print(f"{step}: {reason}", flush=True)
         return False
     try:
@@ -56,11 +57,22 @@ def _do(plan, step):
         return False
     print(f"{step}: {'to do' if plan.dry_run else 'begins'}, {why}", flush=True)
     if not plan.dry_run:
+        again = plan.fresh or plan.records.path(step).is_file()
         if plan.fresh:
             plan.records.forget(step)
-        step.run(plan.records.path(step).is_file())
+        _run(step, again)
         plan.records.save(step, inputs)
     return True
+
+
+def _run(step, again):
+    try:
+        step.run(again)
+    except (UserError, SystemExit):
+        if not again and any(Path(output).is_file() for output in step.outputs):
+            print(f"notice: {step}: something is there that this command did not make; --fresh --stages {step.stage} "
+                  "replaces it", file=sys.stderr)
+        raise
 
 
 def _meta_test(plan):
@@ -68,6 +80,7 @@ def _meta_test(plan):
     if plan.fresh and not plan.dry_run:
         for run in runs:
             run.result_file.unlink(missing_ok=True)
+            remove_chunks(run.result_file)
     if plan.dry_run:
         there = sum(run.result_file.is_file() for run in runs)
         print(f"{len(runs)} runs, {there} results are there (whether they are of these inputs is checked when run)")
@@ -87,10 +100,11 @@ def _summary(plan):
     if plan.dry_run:
         return
     path = Path(plan.protocol.workdir, "results", "summary.md")
-    write(plan.protocol, path)
-    print(f"\n{as_text(plan.protocol)}\n{path}: the same table in Markdown")
+    write(plan, path)
+    print(f"\n{as_text(plan)}\n{path}: the same table in Markdown")
 
 
 STAGES = dict(data=make_data, pretrain=_each(pretrain_steps), extract=_each(extract_steps), tasks=_each(task_steps),
               views=_each(view_steps), dictionary=_each(dictionary_steps), meta_test=_meta_test,
               report=_each(report_steps), summary=_summary)
+BY_MODEL = ("pretrain", "extract", "views", "dictionary")  # of these, shards do their own models

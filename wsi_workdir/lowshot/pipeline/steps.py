@@ -8,11 +8,12 @@ from lowshot.errors import UserError
 from lowshot.features import features_sha256, labels_sha256, provenance_file
 from lowshot.files import file_sha256, json_sha256
 from lowshot.generation import make_tasks, set_labels
-from lowshot.legacy import views_of
+from lowshot.legacy import views_config, views_of
 from lowshot.pipeline.children import call, script
 from lowshot.pipeline.listing import check_set
 from lowshot.pipeline.pretraining import Pretraining, resolved_config
 from lowshot.pipeline.records import Step
+from lowshot.protocol import parse_novel
 from lowshot.results import find_results
 from lowshot.tasks import load_tasks
 
@@ -20,7 +21,7 @@ from lowshot.tasks import load_tasks
 def pretrain_steps(plan):
     for name in plan.models:
         model, weights = plan.protocol.models[name], plan.protocol.weights_file(name)
-        if plan.brought_along(name):
+        if not plan.to_extract(name):
             print(f"pretrain {name}: its features were brought along, no weights needed", flush=True)
         elif model.config:
             yield Pretraining(plan.protocol, name, plan.hashes, plan.processes, plan.protocol.seed).step()
@@ -31,30 +32,39 @@ def pretrain_steps(plan):
 
 def extract_steps(plan):
     for model in plan.models:
-        if plan.brought_along(model):
-            print(f"extract {model}: its features were brought along", flush=True)
-        else:
-            yield _extract_step(plan, model)
+        mine, made = plan.to_extract(model), set()
+        for name in plan.features[model]:
+            if name in mine:
+                yield _extract_step(plan, model, name, mine, made)
+            else:
+                print(f"extract {model}/{name}: its features were brought along", flush=True)
 
 
-def _extract_step(plan, model):
+def _extract_step(plan, model, name, mine, made):
+    """The features of one set. As a process takes seconds to start, the first step of a model also makes those of its
+    sets (`mine`) that are not there yet, and notes in `made` what the steps after it find done."""
+    features = plan.protocol.features_file
+
     def run(again):  # without --overwrite finished features are kept, and an interrupted extraction goes on
+        if name in made:
+            print(f"{features(model, name)}: made together with the others of {model}")
+            return
+        batch = [other for other in mine if other not in made and (
+            other == name or plan.fresh or not features(model, other).is_file())]
         call([sys.executable, script("wsi_workdir/extract.py"), "--protocol", plan.protocol.path, "--model", model,
-              "--sets", *plan.features[model], *(["--overwrite"] if again else [])])
+              "--sets", *batch, *(["--overwrite"] if again else [])])
+        made.update(batch)
 
-    return Step("extract", model, run, lambda: _extract_inputs(plan, model),
-                (*plan.feature_files(model), *plan.label_files(model)))
+    return Step("extract", f"{model}/{name}", run, lambda: _extract_inputs(plan, model, name),
+                (features(model, name), plan.protocol.labels_file(name)))
 
 
-def _extract_inputs(plan, model):
-    protocol, inputs = plan.protocol, _encoder_inputs(plan.protocol, model)
-    for name in plan.features[model]:
-        image_set = protocol.set(name)
-        listed = check_set(image_set, len(protocol.classes_of(name)))
-        inputs |= {f"{name}.list": file_sha256(listed.path),
-                   f"{name}.config": json_sha256(resolved_config(image_set.config)),
-                   f"{name}.images": plan.hashes.of(image_set.root, listed.names)}
-    return inputs
+def _extract_inputs(plan, model, name):
+    image_set = plan.protocol.set(name)
+    listed = check_set(image_set, len(plan.protocol.classes_of(name)))
+    return {**_encoder_inputs(plan.protocol, model), "list": file_sha256(listed.path),
+            "config": json_sha256(resolved_config(image_set.config)),
+            "images": plan.hashes.of(image_set.root, listed.names)}
 
 
 def _encoder_inputs(protocol, model):
@@ -70,8 +80,8 @@ def task_steps(plan):
 
 
 def _task_step(plan, one):
-    def run(again):  # tasks that this command made are replaced when they no longer fit; those of others never
-        tasks, how = make_tasks(one, replace=again and plan.records.made(step))
+    def run(again):  # tasks that this command made are replaced when they no longer fit; others by a fresh start alone
+        tasks, how = make_tasks(one, replace=plan.fresh or again and plan.records.made(step))
         print(f"{one.path}: {tasks.num_tasks} tasks {how}")
 
     step = Step("tasks", f"{one.task}/{one.stem}", run, lambda: _task_inputs(plan, one), (one.path,))
@@ -98,7 +108,7 @@ def view_steps(plan):
 def _view_step(plan, model, name, count, task_files):
     """Augmented views of the support tiles of these tasks; the extraction itself keeps what is finished."""
     folder, prefix = views_of(plan.protocol, model, name)
-    config = plan.protocol.set(name).config.replace(name, prefix)
+    config = views_config(plan.protocol, name)
     views = [folder / f"{prefix}_{view}.npy" for view in range(count)]
 
     def run(again):
@@ -125,7 +135,10 @@ def dictionary_steps(plan):
 
 
 def _dictionary_step(plan, model, tag, count):
-    files = bank_files(f"{plan.protocol.workdir}/dict/{model}", plan.protocol.dictionary.prefix, count)
+    protocol = plan.protocol
+    novel = parse_novel(tag, len(protocol.classes_of(protocol.dictionary.set))) if tag else ()
+    folder = protocol.dictionary_folder(model, novel)
+    files = bank_files(folder, protocol.dictionary.prefix, count)
 
     def run(again):
         call([sys.executable, script("wsi_workdir/dict_construction.py"), "--protocol", plan.protocol.path, "--model",
@@ -136,7 +149,8 @@ def _dictionary_step(plan, model, tag, count):
         own = files["PROTO"].exists() and files["COV"].exists() and not files["json"].exists()
         return "it was brought along" if own else ""
 
-    return Step("dictionary", f"{model}_{count}", run, lambda: _dictionary_inputs(plan, model, tag, count),
+    item = f"{folder.relative_to(Path(protocol.workdir, 'dict'))}_{count}"
+    return Step("dictionary", item, run, lambda: _dictionary_inputs(plan, model, tag, count),
                 (files["PROTO"], files["COV"]), accept)
 
 

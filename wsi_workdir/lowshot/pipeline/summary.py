@@ -26,21 +26,35 @@ class Cell:
         return f"{self.mean:.{digits}f} ± {half}{part}"
 
 
-def table(protocol):
-    """(rows, columns, cells) of a protocol's results.
+@dataclass(frozen=True)
+class Table:
+    """rows: [texts of a method], a model with '*' standing for all its novel classes. columns: [(task, shots)].
+    cells: dict from (row, column) to Cell; absent where no run of it is finished."""
+    rows: list
+    columns: list
+    cells: dict
 
-    rows: [(model, mode, classifier)], a model with '{novel}' standing for all its novel classes. columns:
-    [(task, shots)]. cells: dict from (row, column) to Cell; absent where no run of it is finished.
-    """
-    rows, columns, figures = {}, {}, {}
-    for task, family in protocol.tasks.items():
-        columns.update({(task, shots): None for shots in family.shots})
-        rows.update({_row(method): None for method in family.methods})
-    for run in runs_of(protocol):
-        key = _row((_family_name(protocol, run), run.mode, run.clf)), (run.task, run.num_shots)
-        figures.setdefault(key, []).append(_last_line(run.result_file))
-    cells = {key: _cell(values) for key, values in figures.items() if any(values)}
-    return list(rows), list(columns), cells
+
+def table(entries):
+    """Table of pairs (row, Settings); runs of one row and column are averaged."""
+    figures = {}
+    for row, run in entries:
+        figures.setdefault((row, (run.task, run.num_shots)), []).append(_last_line(run.result_file))
+    rows, columns = (list(dict.fromkeys(key[i] for key in figures)) for i in (0, 1))
+    return Table(rows, columns, {key: _cell(values) for key, values in figures.items() if any(values)})
+
+
+def tables(plan):
+    """[(heading, Table)] of a plan: all methods of its protocol, and where variations belong to it, these."""
+    setting = ", ".join(f"{key} {value}" for key, value in plan.changes.items())
+    heading = f"Results of the protocol {plan.protocol.name}" + (f" with {setting}" if setting else "")
+    runs = runs_of(plan.whole, **plan.changes)
+    found = [(heading, table([(_row(_method(plan.whole, run)), run) for run in runs]))]
+    if plan.varied:
+        entries = [((*_row(variation[:3]), *(f"{key}={value}" for key, value in variation[3].items())), run)
+                   for variation, run in plan.varied]
+        found.append((f"{heading}: variations", table(entries)))
+    return found
 
 
 def _row(method):
@@ -48,10 +62,10 @@ def _row(method):
     return model.replace("_wo_{novel}", "").replace("{novel}", "*"), mode, classifier
 
 
-def _family_name(protocol, run):
-    """The model as the protocol's methods name it, with '{novel}' in it."""
+def _method(protocol, run):
+    """The run's method as the protocol names it, with '{novel}' in its model."""
     names = {model: model.replace("{novel}", run.tag or "") for model, _, _ in protocol.family(run.task).methods}
-    return next(name for name, model in names.items() if model == run.model)
+    return next(name for name, model in names.items() if model == run.model), run.mode, run.clf
 
 
 def _last_line(path):
@@ -69,50 +83,57 @@ def _cell(values):
     return Cell(100 * sum(mean for mean, _ in done) / len(done), half, len(done), len(values))
 
 
-def as_text(protocol, width=None):
+def as_text(plan, width=None):
     """For a terminal: tasks beside each other as far as `width` (default: the terminal's) allows."""
     width = width or shutil.get_terminal_size((120, 24)).columns
-    rows, columns, cells = table(protocol)
-    names = [_label(row) for row in rows]
+    parts = [f"{heading}\n\n{_text_table(one, width)}" for heading, one in tables(plan)]
+    return "\n\n".join(parts) + f"\n\n{NOTE}\n"
+
+
+def _text_table(one, width):
+    names = [_label(row) for row in one.rows]
     first = max(map(len, [*names, "method"]))
     blocks, used = [[]], first
-    for task in protocol.tasks:
-        wide = {column: max(len(f"{column[1]}-shot"), *(len(_text(cells, row, column, 1)) for row in rows))
-                for column in columns if column[0] == task}
+    for task in dict.fromkeys(task for task, _ in one.columns):
+        wide = {column: max(len(f"{column[1]}-shot"), *(len(_text(one, row, column, 1)) for row in one.rows))
+                for column in one.columns if column[0] == task}
         if blocks[-1] and used + sum(wide.values()) + 2 * len(wide) > width:
             blocks.append([])
             used = first
         blocks[-1].append((task, wide))
         used += sum(wide.values()) + 2 * len(wide)
-    return "\n\n".join(_block(block, rows, names, cells, first) for block in blocks) + f"\n\n{NOTE}\n"
+    return "\n\n".join(_block(block, one, names, first) for block in blocks)
 
 
-def _block(tasks, rows, names, cells, first):
+def _block(tasks, one, names, first):
     above = "".join("  " + task.ljust(sum(wide.values()) + 2 * len(wide) - 2) for task, wide in tasks)
     wide = {column: size for _, part in tasks for column, size in part.items()}
     lines = [" " * first + above, "method".ljust(first) + "".join(f"  {f'{c[1]}-shot':>{n}}" for c, n in wide.items())]
     lines.append("-" * len(lines[1]))
-    for row, name in zip(rows, names, strict=True):
-        texts = (f"  {_text(cells, row, column, 1):>{size}}" for column, size in wide.items())
+    for row, name in zip(one.rows, names, strict=True):
+        texts = (f"  {_text(one, row, column, 1):>{size}}" for column, size in wide.items())
         lines.append(name.ljust(first) + "".join(texts))
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_markdown(protocol):
-    rows, columns, cells = table(protocol)
-    lines = [" | ".join(["method", *(f"{task}, {shots}-shot" for task, shots in columns)]),
-             " | ".join(["---", *("---:" for _ in columns)])]
-    lines += [" | ".join([_label(row), *(_text(cells, row, column, 2) for column in columns)]) for row in rows]
-    return "\n".join(f"| {line} |" for line in lines) + f"\n\n{NOTE}\n"
+def as_markdown(plan):
+    parts = []
+    for heading, one in tables(plan):
+        lines = [" | ".join(["method", *(f"{task}, {shots}-shot" for task, shots in one.columns)]),
+                 " | ".join(["---", *("---:" for _ in one.columns)])]
+        lines += [" | ".join([_label(row), *(_text(one, row, column, 2) for column in one.columns)])
+                  for row in one.rows]
+        parts.append(f"# {heading}\n\n" + "\n".join(f"| {line} |" for line in lines))
+    return "\n\n".join(parts) + f"\n\n{NOTE}\n"
 
 
-def write(protocol, path):
-    """The Markdown table at `path`."""
-    write_text(path, f"# Results of the protocol {protocol.name}\n\n{as_markdown(protocol)}")
+def write(plan, path):
+    """The Markdown tables at `path`."""
+    write_text(path, as_markdown(plan))
 
 
-def _text(cells, row, column, digits):
-    return cells[row, column].text(digits) if (row, column) in cells else ABSENT
+def _text(one, row, column, digits):
+    return one.cells[row, column].text(digits) if (row, column) in one.cells else ABSENT
 
 
 def _label(row):
