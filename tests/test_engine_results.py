@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from lowshot.errors import UserError
-from lowshot.results import CONFIG, HASHES, KEYS, SETS, decode_array, encode_array, find_results, read_result, write_result
+from lowshot.results import (
+    CONFIG,
+    HASHES,
+    KEYS,
+    SETS,
+    decode_array,
+    encode_array,
+    find_results,
+    read_result,
+    write_result,
+)
 
 
 def some_data(tasks=3):

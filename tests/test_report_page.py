@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -17,7 +16,10 @@ from benchmarks.report import draw_result
 from lowshot.errors import UserError
 from lowshot.lists import write_list
 from lowshot.report.commands import command_of
+from lowshot.report.contrasts import ABLATED, ablations
 from lowshot.report.overview import chance_f1
+from lowshot.report.runs import read_evidence
+from lowshot.report.sources import Sources
 from lowshot.report.writing import write_report
 from lowshot.statistics import f1_scores
 
@@ -168,6 +170,14 @@ def test_commands_repeat_the_run_and_quote_what_needs_it():
                  "--latent expected", "--sampling grouped", "--seed 3", "--protocol my.py"):
         assert part in line
     assert "--solver" not in line and "_wt_aug" in command_of({**config, "aug_times": 4})
+    plain = command_of({**config, "sampling": "published", "seed": 0})  # a protocol may say otherwise
+    assert "--sampling published" in plain and "--seed 0" in plain
+
+
+def test_the_page_says_which_protocol_its_commands_take(tmp_path):
+    draw_result(tmp_path / "r")
+    text = write_report([tmp_path / "r"], tmp_path / "out")[0].read_text()
+    assert "if they are of the protocol <code>configs/protocols/paper.py</code>" in text
 
 
 def test_out_that_is_a_file_and_pictures_that_are_not_there_are_refused(tmp_path):
@@ -185,6 +195,25 @@ def test_a_single_task_makes_a_report_without_half_widths(tmp_path):
     page, content = write_report([tmp_path / "r"], tmp_path / "out", target=0.005)
     assert content.evidence.runs[0].closed.half is None
     assert not re.search(r"\bnan\b", re.sub(r"<(style|script|svg).*?</\1>", "", page.read_text(), flags=re.S))
+
+
+def test_views_and_augmented_shots_that_rise_together_are_one_series(tmp_path):
+    for count in (2, 3, 4):
+        draw_result(tmp_path, tasks=4, mode="latent_aug", num_aug_shots=count ** 2)
+        draw_result(tmp_path, tasks=4, aug_times=count ** 2)
+        draw_result(tmp_path, tasks=4, mode="latent_aug", num_aug_shots=count, aug_times=count)
+        draw_result(tmp_path, tasks=4, mode="latent_aug", num_prototypes=2 ** count)
+    found = ablations(read_evidence([tmp_path], Sources()).runs)
+    assert [(keys, [tuple(run.config[key] for key in keys) for run in series]) for keys, _, series in found] == [
+        (("num_prototypes",), [(4,), (8,), (16,)]), (("num_aug_shots",), [(4,), (9,), (16,), (100,)]),
+        (("aug_times",), [(4,), (9,), (16,)]), (("aug_times", "num_aug_shots"), [(2, 2), (3, 3), (4, 4)])]
+    assert [keys for keys, *_ in found] == [keys for keys, *_ in ABLATED]
+
+
+def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):
+    draw_result(tmp_path / "r", task="mixture", classes=[r"A$\q$", "$", "a_b^c", "$x$", "#"])
+    figures = write_report([tmp_path / "r"], tmp_path / "out")[1].figures
+    assert r"A$\q$" in figures["confusion"][0].svg
 
 
 def test_pictures_of_encoders_are_shown(tmp_path):
@@ -207,26 +236,38 @@ def test_command_writes_the_report_and_refuses_bad_input(tmp_path, run):
 
 
 def test_live_view_follows_results_and_ends_with_a_still_page(tmp_path):
-    (tmp_path / "r").mkdir()
-    page = tmp_path / "out" / "report.html"
-    watch = subprocess.Popen([sys.executable, ROOT / "wsi_workdir/report.py", tmp_path / "r", "--out", tmp_path / "out",
+    """Each step waits for the line that the command prints when it is done, however long that takes."""
+    out = tmp_path / "r" / "report"  # below the results: what the report writes is none
+    watch = subprocess.Popen([sys.executable, ROOT / "wsi_workdir/report.py", tmp_path / "r", "--out", out,
                               "--watch", "0.2"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
+        assert "waiting" in watch.stdout.readline()  # no folder yet
         draw_result(tmp_path / "r", model="fsp")
-        _until(lambda: page.exists() and "1 runs" in page.read_text())
-        assert 'http-equiv="refresh"' in page.read_text()
+        while "1 runs" not in (line := watch.stdout.readline()):
+            assert "waiting" in line
+        assert 'http-equiv="refresh"' in (out / "report.html").read_text()
         draw_result(tmp_path / "r", model="clp")
-        _until(lambda: "2 runs" in page.read_text())
+        assert "2 runs" in watch.stdout.readline()
         watch.send_signal(signal.SIGINT)
-        assert watch.wait(60) == 130
+        rest = watch.stdout.read()
+        assert "last report" in rest and " runs: " not in rest and watch.wait() == 130
     finally:
         watch.kill()
         watch.communicate()
-    assert 'http-equiv="refresh"' not in page.read_text()
+    assert 'http-equiv="refresh"' not in (out / "report.html").read_text()
 
 
-def _until(ready, seconds=90):
-    end = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.1)
+def test_live_view_ends_where_waiting_would_not_help(tmp_path, run):
+    draw_result(tmp_path / "r")
+    (tmp_path / "file").write_text("")
+    for out, more, words in (("file", (), "is a file"), ("out", ("--pictures", tmp_path / "none"), "no pictures")):
+        done = run("wsi_workdir/report.py", tmp_path / "r", "--out", tmp_path / out, "--watch", "0.2", *more)
+        assert done.returncode == 2 and words in done.stderr
+
+
+def test_the_cache_of_a_live_view_holds_what_is_there(tmp_path):
+    first, cache = draw_result(tmp_path, model="fsp"), {}
+    draw_result(tmp_path, model="clp")
+    read_evidence([tmp_path], Sources(), cache=cache)
+    first.unlink()
+    assert len(read_evidence([tmp_path], Sources(), cache=cache).runs) == 1 and len(cache) == 1

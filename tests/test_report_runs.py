@@ -10,10 +10,13 @@ from lowshot.errors import UserError
 from lowshot.intervals import closed_interval
 from lowshot.lists import write_list
 from lowshot.protocol import build_protocol
+from lowshot.report.contrasts import comparisons, in_short
 from lowshot.report.leakage import f1_without, in_same_task
+from lowshot.report.overview import main_tables
 from lowshot.report.runs import read_evidence
 from lowshot.report.selection import grids, partners, place_of, standing
 from lowshot.report.sources import Sources
+from lowshot.report.tables import APART
 from lowshot.results import encode_array, meta_path, read_result
 from lowshot.statistics import f1_scores, harmonic_mean
 
@@ -91,10 +94,67 @@ def test_copies_of_a_run_count_once(tmp_path):
     assert len(found.runs) == 1 and "the same run as" in found.notices[0]
 
 
-def test_equal_settings_on_other_features_are_told_apart(tmp_path):
+@pytest.mark.parametrize("side", ["support", "query"])
+def test_equal_settings_on_other_features_are_told_apart(tmp_path, side):
     draw_result(tmp_path / "a")
-    _spoil(draw_result(tmp_path / "b"), lambda d: d["hashes"].update(support_features="another"))
-    assert len({run.method for run in _evidence(tmp_path).runs}) == 2
+    _spoil(draw_result(tmp_path / "b"), lambda d: d["hashes"].update({f"{side}_features": "another"}))
+    found = _evidence(tmp_path)
+    assert [run.method for run in found.runs] == ["FSP · Ridge", "FSP · Ridge (features 2)"]
+    grid, = grids(found.runs)
+    assert all(len(numbers) == 1 and grid.complete(cell) for cell, numbers in grid.cells.items())
+
+
+def test_variants_keep_their_name_from_column_to_column(tmp_path):
+    """Features A with dictionary 1, B with 1 and B with 2, at two numbers of shots; a linear run of each."""
+    for place, (features, dictionary) in enumerate([("A", "1"), ("B", "1"), ("B", "2"), ("A", None), ("B", None)]):
+        for shots in (1, 5):
+            mode = "latent_aug" if dictionary else "linear"
+            _spoil(draw_result(tmp_path / str(place), mode=mode, num_shots=shots),
+                   lambda d, f=features, k=dictionary: d["hashes"].update(support_features=f, dictionary=k))
+    runs = _evidence(tmp_path).runs
+    grid, = grids(runs)
+    assert set(grid.methods) == {"FSP · Ridge", "FSP · Ridge (features 2)", "FSP · Ridge + LA",
+                                 "FSP · Ridge + LA (features 2)", "FSP · Ridge + LA (features 2, dictionary 2)"}
+    assert len(grid.cells) == 10 and set(map(len, grid.cells.values())) == {1}
+    pairs = partners(runs, "mode")
+    assert len(pairs) == 6
+    assert all(runs[i].hashes["support_features"] == runs[j].hashes["support_features"] for i, j in pairs)
+
+
+def test_a_pilot_of_few_tasks_stands_beside_the_full_run_and_is_not_compared_with_it(tmp_path):
+    for novel in "012":
+        for clf in ("Ridge", "nearest_centroid"):
+            draw_result(tmp_path / "full", model=f"fsp_wo_{novel}", novel_class=novel, tasks=30, clf=clf)
+    for novel in "012":
+        draw_result(tmp_path / "pilot", model=f"fsp_wo_{novel}", novel_class=novel, tasks=10)
+    found = _evidence(tmp_path)
+    grid, = grids(found.runs)
+    assert set(grid.methods) == {"FSP · Ridge", "FSP · NC", "FSP · Ridge (10 tasks)"}
+    stand = standing(grid, 5, found.runs)
+    apart = {m for m in grid.methods if m != stand.best} - set(stand.p)
+    assert stand.best and apart == set(stand.apart) == (
+        {"FSP · Ridge (10 tasks)"} if "10" not in stand.best else {"FSP · Ridge", "FSP · NC"})
+    stands = {5: stand}
+    marks = {row[0].text: row[1].mark for row in main_tables(grid, stands, found.runs)[0].rows}
+    assert all((marks[method] == APART) == (method in apart) for method in grid.methods)
+    said = in_short(found, [(grid, stands)], comparisons(found), [])[0]
+    assert all(method in said.split("scored on other tasks")[1] for method in apart)
+
+
+def test_a_run_without_a_group_of_classes_leaves_its_cell_open(tmp_path):
+    draw_result(tmp_path, groups=GROUPS)
+    draw_result(tmp_path, model="clp")
+    runs = _evidence(tmp_path).runs
+    grid, = grids(runs)
+    table = main_tables(grid, {5: standing(grid, 5, runs)}, runs)[1]
+    assert {row[0].text: row[2].text for row in table.rows}["CLP · Ridge"] == "–"
+
+
+def test_evaluations_of_like_names_have_files_and_anchors_of_their_own(tmp_path):
+    for task in ("a-b", "a b", "a b 2", "胃", "肝"):
+        draw_result(tmp_path, task=task)
+    keys = [grid.key for grid in grids(_evidence(tmp_path).runs)]
+    assert len(set(keys)) == 5 and all(key.isascii() for key in keys)
 
 
 def test_pairs_within_the_report_are_those_of_the_comparison_command(tmp_path):

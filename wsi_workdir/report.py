@@ -1,6 +1,7 @@
 """Make the report of an evaluation: one self-contained page, its tables, figures and numbers as files."""
 
 import argparse
+import contextlib
 import shlex
 import sys
 import time
@@ -60,28 +61,39 @@ def main(argv=None):
 
 
 def watch(results, out, seconds, options):
-    """Write the page whenever results have changed; the last one, on Ctrl-C, no longer reloads itself."""
-    from lowshot.report.writing import write_report
-    from lowshot.results import find_results
+    """Write the page whenever results have changed; the last one, on Ctrl-C, no longer reloads itself.
+
+    Results that are not there yet are waited for; whatever else is wrong ends it.
+    """
+    from lowshot.report.runs import stamp
+    from lowshot.report.writing import SUMMARY, write_report
+    from lowshot.results import NoResults, find_results
 
     cache, seen, page = {}, None, None
     try:
         while True:
             try:
-                now = [(path, path.stat().st_mtime_ns) for path in find_results(results)]
-                if now and now != seen:
+                now = [stamp(path) for path in find_results(results, Path(out, SUMMARY))]
+                if now != seen:
                     live = f"Live: {len(now)} results so far; looks again every {seconds:g} s."
                     page, content = write_report(results, out, refresh=max(5, round(seconds)), live=live, cache=cache,
                                                  **options)
-                    print(f"{time.strftime('%H:%M:%S')} {len(content.evidence.runs)} runs: {page}", flush=True)
+                    say(f"{len(content.evidence.runs)} runs: {page}")
                     seen = now
-            except (UserError, FileNotFoundError) as error:  # nothing readable yet: what is written now may be later
-                print(f"{time.strftime('%H:%M:%S')} waiting: {error}", file=sys.stderr, flush=True)
+            except NoResults as error:
+                if str(error) != seen:
+                    say(f"waiting: {error}", sys.stderr)
+                seen = str(error)
             time.sleep(seconds)
     finally:
         if page is not None:
-            write_report(results, out, cache=cache, **options)
+            with contextlib.suppress(NoResults):  # all have been removed: the page stays as it is
+                write_report(results, out, cache=cache, **options)
             print(f"last report: {Path(page)}", flush=True)
+
+
+def say(line, stream=None):
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=stream, flush=True)
 
 
 if __name__ == "__main__":

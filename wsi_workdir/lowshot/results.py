@@ -56,6 +56,10 @@ def decode_array(value):
         raise ValueError(f"not an encoded array ({type(error).__name__}: {error})") from None
 
 
+class NoResults(UserError):
+    """There is no result to read, which may change while a protocol runs."""
+
+
 @dataclass(frozen=True)
 class Result:
     path: Path
@@ -163,10 +167,11 @@ def meta_path(path):
     return path.with_name(path.stem + META)
 
 
-def find_results(paths):
+def find_results(paths, besides=None):
     """Result files named by `paths`, or below them where they are folders: sorted list of Path, each once.
 
-    paths: one path or several. `.meta.json` and hidden files are no results. UserError for a path that does not exist.
+    paths: one path or several. `.meta.json` and hidden files are no results, nor is the file `besides`. NoResults for
+    a path that does not exist.
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
     found = set()
@@ -176,8 +181,8 @@ def find_results(paths):
         elif path.is_file():
             found.add(path)
         else:
-            raise UserError(f"{path}: no such result file or folder")
-    return sorted(found)
+            raise NoResults(f"{path}: no such result file or folder")
+    return sorted(path for path in found if besides is None or path.resolve() != Path(besides).resolve())
 
 
 def _is_result(path):

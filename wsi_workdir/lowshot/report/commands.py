@@ -4,11 +4,14 @@ import shlex
 
 from lowshot.protocol import DEFAULT
 
-FLAGS = (("latent", "sampled"), ("solver", "batched"), ("sampling", "published"), ("seed", 0))
+FLAGS = (("latent", "sampled"), ("solver", "batched"), ("sampling", None), ("seed", None))  # usual value: left out
 
 
 def command_of(config, protocol=None):
-    """Command line of one run. config: Result.config; protocol: path of the protocol file, where known."""
+    """Command line of one run. config: Result.config; protocol: path of the protocol file, DEFAULT where not known.
+
+    What a protocol may set otherwise (sampling, seed) is always written out.
+    """
     script = "distributed_meta_test_wt_aug.py" if config["aug_times"] else "distributed_meta_test.py"
     parts = ["python", f"wsi_workdir/{script}"]
     for name in ("task", "num_task", "num_shots", "mode", "model", "clf"):

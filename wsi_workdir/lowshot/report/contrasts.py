@@ -1,12 +1,17 @@
 """Tables that set runs against each other: paired comparisons, gain of augmentation, ablations, the paper, leakage."""
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from lowshot.comparison import ALPHA, holm
 from lowshot.published import match_published, summarise
-from lowshot.report.overview import CLOSED, percent, slug, with_half
+from lowshot.report.overview import CLOSED, chance_of, percent, with_half
+from lowshot.report.runs import USUAL
 from lowshot.report.selection import SANITY, partners
 from lowshot.report.tables import Cell, Column, Table, figure, number_cell, text_cell
+from lowshot.report.variants import features_of
 from lowshot.statistics import t_interval
 
 PLAN = (("mode", "Latent augmentation against linear"), ("family", "Encoder against encoder"))
@@ -97,7 +102,7 @@ def gain_tables(grid, runs):
     tables = []
     every = gains(grid, runs)
     for place, classes in enumerate(dict.fromkeys(g[0] for g in every)):
-        table = Table(f"gain_{slug(grid.evaluation)}" + (f"_{place + 1}" if place else ""),
+        table = Table(f"gain_{grid.key}" + (f"-{place + 1}" if place else ""),
                       f"{grid.evaluation}: gain of latent augmentation, class by class", (
                           "F1 with latent augmentation minus F1 without, in points, paired on the same tasks"
                           f"{', averaged over novel classes' if len(grid.novels) > 1 else ''}. {CLOSED}"),
@@ -109,40 +114,72 @@ def gain_tables(grid, runs):
     return tables
 
 
-ABLATED = (("num_prototypes", "prototypes K", "Number of prototypes"),
-           ("num_aug_shots", "augmented shots", "Number of augmented shots"),
-           ("aug_times", "views", "Number of augmented views"))
+ABLATED = ((("num_prototypes",), "prototypes K", "Number of prototypes"),
+           (("num_aug_shots",), "augmented shots", "Number of augmented shots"),
+           (("aug_times",), "views", "Number of augmented views"),
+           (("aug_times", "num_aug_shots"), "views × augmented shots", "Number of views and of augmented shots"))
 
 
 def ablations(runs):
-    """Series of runs that differ in one number alone: [(key, title, list of runs in its order)], two or more each."""
+    """Series of runs that differ in one number alone, or in views and augmented shots that rise together:
+    [(keys of ABLATED, title, list of runs in its order)], two or more runs each."""
+    *single, (both, _, title) = ABLATED
+    views = [run for run in runs if run.config["aug_times"]]
+    together = [(both, title, found) for found in _series(views, both) if _rises(found, both)]
+    taken = {id(run) for *_, found in together for run in found}  # they make no pairs besides
+    others = [run for run in runs if id(run) not in taken]
+    return [(keys, title, found) for keys, _, title in single for found in _series(others, keys)
+            if len({run.config[keys[0]] for run in found}) > 1] + together
+
+
+def _series(runs, keys):
+    """Runs on the same tasks and features that differ in nothing but `keys`: lists in the order of these."""
     series = {}
     for run in runs:
-        for key, _, title in ABLATED:
-            if run.config["mode"] == "linear" and key != "aug_times":
-                continue
-            rest = tuple((k, str(v)) for k, v in sorted(run.config.items()) if k != key)
-            series.setdefault((key, title, run.hashes["tasks"], rest), []).append(run)
-    return [(key[0], key[1], sorted(found, key=lambda run: run.config[key[0]])) for key, found in series.items()
-            if len({run.config[key[0]] for run in found}) > 1]
+        if keys == ("aug_times",) or run.config["mode"] != "linear":  # the others are of no effect there
+            rest = tuple((k, str(v)) for k, v in sorted(run.config.items()) if k not in keys)
+            series.setdefault((run.hashes["tasks"], features_of(run), rest), []).append(run)
+    return [sorted(found, key=lambda run: [run.config[key] for key in keys]) for found in series.values()]
+
+
+def _rises(found, keys):
+    """Whether there are two runs or more and each number rises from run to run."""
+    steps = list(zip(found, found[1:], strict=False))
+    return bool(steps) and all(a.config[key] < b.config[key] for a, b in steps for key in keys)
+
+
+def ablated_value(run, keys):
+    """The number that varies; of several their product: how many features stand for a support."""
+    return math.prod(run.config[key] for key in keys)
+
+
+def ablated_words(run, keys):
+    return " × ".join(str(run.config[key]) for key in keys)
+
+
+def series_name(run, keys):
+    """What the runs of a series have in common, in words."""
+    return replace(run, config={**run.config, **{key: USUAL[key] for key in keys}}).label
 
 
 def linear_of(run, runs):
     """The linear run without views on the same tasks, encoder and classifier, or None."""
     return next((r for r in runs if r.hashes["tasks"] == run.hashes["tasks"] and r.config["mode"] == "linear"
                  and r.config["clf"] == run.config["clf"] and r.config["model"] == run.config["model"]
-                 and not r.config["aug_times"]), None)
+                 and features_of(r) == features_of(run) and not r.config["aug_times"]), None)
 
 
 def ablation_table(runs):
-    table = Table("ablations", "Ablations", f"Macro F1 in percent where one number alone is varied. {CLOSED}",
-                  [Column("Varied", pick=True), Column("Value", ("",)), Column("Task"), Column("Shots", ("",)),
-                   Column("Method"), Column("F1", ("F1", "closed ±", "open ±"))])
-    for key, title, found in ablations(runs):
+    table = Table("ablations", "Ablations", (
+        "Macro F1 in percent where one number alone is varied, or views and augmented shots together. " + CLOSED),
+                  [Column("Varied", pick=True), Column("Value", ("",)), Column("Task", pick=True),
+                   Column("Novel class", pick=True), Column("Shots", ("",)), Column("Method"),
+                   Column("F1", ("F1", "closed ±", "open ±"))])
+    for keys, title, found in ablations(runs):
         for run in found:
-            table.rows.append([text_cell(title), number_cell(run.config[key], "{}"), text_cell(run.evaluation),
-                               number_cell(run.shots, "{}"), text_cell(run.method),
-                               with_half(run.closed.mean, run.closed.half, run.open.half)])
+            table.rows.append([text_cell(title), Cell(ablated_words(run, keys), (ablated_value(run, keys),)),
+                               text_cell(run.evaluation), text_cell(run.novel_name), number_cell(run.shots, "{}"),
+                               text_cell(run.method), with_half(run.closed.mean, run.closed.half, run.open.half)])
     return table
 
 
@@ -218,8 +255,6 @@ def leakage_lines(runs):
 
 def sanity_table(runs):
     """What colour alone, an untrained network and chance reach, beside the best of each column."""
-    from lowshot.report.overview import chance_f1  # one definition for both tables
-
     columns = {}
     for run in runs:
         columns.setdefault((run.evaluation, run.novel_name, run.shots), []).append(run)
@@ -229,14 +264,13 @@ def sanity_table(runs):
         [Column("Task"), Column("Novel class"), Column("Shots", ("",)), Column("Chance", ("",)),
          *(Column(_say(name), ("F1", "closed ±")) for name in SANITY), Column("Best encoder", ("F1", "closed ±"))])
     for (evaluation, novel, shots), found in columns.items():
-        counts = np.sum(found[0].statistics["confusion"], axis=1) // len(found[0].f1)
         cells = []
         for name in (*SANITY, None):
             runs_of = [r for r in found if encoder_name(r) == name or (name is None and encoder_name(r) not in SANITY)]
             best = max(runs_of, key=lambda r: r.closed.mean, default=None)
             cells.append(Cell("–", (None, None)) if best is None else with_half(best.closed.mean, best.closed.half))
         table.rows.append([text_cell(evaluation), text_cell(novel), number_cell(shots, "{}"),
-                           number_cell(100 * chance_f1(counts)), *cells])
+                           number_cell(100 * chance_of(found[0])), *cells])
     return table
 
 
@@ -250,6 +284,12 @@ def encoder_name(run):
     return known if known in SANITY else run.family
 
 
+def _listed(names, most=8):
+    """The names, of which a sentence holds no more than `most`."""
+    more = [f"{len(names) - most} more (see the table)"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
 def in_short(evidence, main, compared, matches):
     """Sentences that say what came out, no more than the intervals allow. main: [(Grid, {shots: Standing})]."""
     lines = []
@@ -260,9 +300,10 @@ def in_short(evidence, main, compared, matches):
             continue
         found = [evidence.runs[n] for n in grid.cells[stand.best, shots]]
         mean = np.mean([run.closed.mean for run in found])
-        alike = ", ".join(m for m in grid.methods if m in stand.alike)
+        alike, apart = (_listed([m for m in grid.methods if m in found]) for found in (stand.alike, stand.apart))
         lines.append(f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(mean)} % macro F1"
-                     + (f"; not distinguishable from it: {alike}." if alike else "."))
+                     + (f"; not distinguishable from it: {alike}" if alike else "")
+                     + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
     lines += verdict_lines(compared)
     if matches:
         counts = summarise(matches)

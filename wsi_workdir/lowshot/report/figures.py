@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from lowshot.report.contrasts import ABLATED, ablations, gains, linear_of
-from lowshot.report.overview import slug
+from lowshot.report.contrasts import ABLATED, ablated_value, ablated_words, ablations, gains, linear_of, series_name
+from lowshot.report.runs import SHORT
 from lowshot.report.selection import CLASSIFIERS, place_of
 from lowshot.report.style import COLOURS, FAINT, INK, MARKERS, colours_of, drawing, finish, grid_lines, legend_below
 
+SHOWN_METHODS, SHOWN_GAINS, SHOWN_SERIES = 24, 12, 8  # more would not be readable; captions say so
 NAMES = {"Ridge": "Ridge", "logistic_regression": "Logistic regression", "nearest_centroid": "Nearest centroid"}
 
 
@@ -22,13 +23,15 @@ def f1_by_shots(grid, runs):
     panels = [c for c in (*CLASSIFIERS, *sorted({r.config["clf"] for r in first.values()} - set(CLASSIFIERS)))
               if any(r.config["clf"] == c for r in first.values())]
     colours = colours_of({r.family for r in first.values()})
+    markers = _markers(first)
     handles = {}
     with drawing(max(3.6, 2.6 * len(panels)), 3.3, 1, len(panels), sharey=True) as (figure, axes):
         for ax, clf in zip(axes, panels, strict=True):
             for method, run in first.items():
                 if run.config["clf"] == clf:
-                    line = _shots_line(ax, grid, method, run, runs, colours[run.family])
-                    handles.setdefault(method.replace(f" · {_short(clf)}", ""), line)
+                    name = _without_classifier(method, run)
+                    handles.setdefault(name, _shots_line(ax, grid, method, run, runs, colours[run.family],
+                                                         markers[name]))
             ax.set_title(NAMES.get(clf, clf))
             ax.set_xscale("log")
             ax.set_xticks(grid.shots, [str(s) for s in grid.shots])
@@ -37,17 +40,28 @@ def f1_by_shots(grid, runs):
             grid_lines(ax)
         axes[0].set_ylabel("macro F1 (%)")
         legend_below(figure, list(handles.values()), list(handles))
-        return finish(figure, f"shots_{slug(grid.evaluation)}", f"{grid.evaluation}: F1 against shots", (
+        return finish(figure, f"shots_{grid.key}", f"{grid.evaluation}: F1 against shots", (
             "Macro F1 by number of support tiles a class. Dark band: closed 95 % interval (further tasks from these "
             "images); light band: open 95 % interval (new images or slides)."),
             f"Line chart of macro F1 against shots for {grid.evaluation}; the figures are in the main table.")
 
 
-def _short(clf):
-    return {"logistic_regression": "LR", "nearest_centroid": "NC"}.get(clf, clf)
+def _without_classifier(method, run):
+    return method.replace(f" · {SHORT.get(run.config['clf'], run.config['clf'])}", "", 1)
 
 
-def _shots_line(ax, grid, method, run, runs, colour):
+def _markers(first):
+    """Marker of each method without its classifier: those of one encoder and mode differ, in the order they come."""
+    seen, markers = {}, {}
+    for method, run in first.items():
+        name = _without_classifier(method, run)
+        if name not in markers:
+            place = seen[key] = seen.get(key := (run.family, run.config["mode"]), -1) + 1
+            markers[name] = MARKERS[place % len(MARKERS)]
+    return markers
+
+
+def _shots_line(ax, grid, method, run, runs, colour, marker):
     shots = [s for s in grid.shots if (method, s) in grid.cells]
     places = [place_of(grid.cells[method, s], runs) for s in shots]
     mean = np.array([100 * p.mean for p in places])
@@ -56,8 +70,13 @@ def _shots_line(ax, grid, method, run, runs, colour):
         if None not in halves:
             half = 100 * np.array(halves)
             ax.fill_between(shots, mean - half, mean + half, color=colour, alpha=alpha, linewidth=0)
-    return ax.plot(shots, mean, color=colour, linestyle="-" if latent else "--", marker=MARKERS.get(
-        run.config["clf"], "D"), markerfacecolor=colour if latent else "white")[0]
+    return ax.plot(shots, mean, color=colour, linestyle="-" if latent else "--", marker=marker,
+                   markerfacecolor=colour if latent else "white")[0]
+
+
+def _first_of(limit, count, what):
+    """Words of a caption where not everything is drawn."""
+    return f" The first {limit} of {count} {what}." if count > limit else ""
 
 
 def gain_by_class(grid, runs):
@@ -66,9 +85,11 @@ def gain_by_class(grid, runs):
     if not every:
         return None
     classes = every[0][0]
+    lists = len({g[0] for g in every})
     every = [g for g in every if g[0] == classes]
     shots = sorted({g[2] for g in every})
-    methods = list(dict.fromkeys(g[1] for g in every))[:12]
+    known = list(dict.fromkeys(g[1] for g in every))
+    methods = known[:SHOWN_GAINS]
     offsets = np.linspace(-0.3, 0.3, len(methods)) if len(methods) > 1 else [0.0]
     handles = {}
     with drawing(max(4.0, 2.4 * len(shots)), 1.3 + 0.36 * len(classes), 1, len(shots), sharey=True,
@@ -79,24 +100,25 @@ def gain_by_class(grid, runs):
                 place = methods.index(method)
                 mean, half = 100 * np.array(values).T
                 handles[method] = ax.errorbar(
-                    mean, np.arange(len(classes)) + offsets[place], xerr=half, fmt="os^Dv"[place % 5], markersize=3.5,
-                    color=COLOURS[place % len(COLOURS)], elinewidth=0.9, linestyle="none")
+                    mean, np.arange(len(classes)) + offsets[place], xerr=half, marker=MARKERS[place % len(MARKERS)],
+                    markersize=3.5, color=COLOURS[place % len(COLOURS)], elinewidth=0.9, linestyle="none")
             ax.set_title(f"{count}-shot")
             ax.set_xlabel("points of F1")
             ax.set_yticks(range(len(classes)), classes)
             grid_lines(ax, "x")
         axes[0].invert_yaxis()
         legend_below(figure, list(handles.values()), list(handles))
-        return finish(figure, f"gain_{slug(grid.evaluation)}", f"{grid.evaluation}: gain of latent augmentation", (
+        return finish(figure, f"gain_{grid.key}", f"{grid.evaluation}: gain of latent augmentation", (
             "F1 with latent augmentation minus F1 without, paired on the same tasks; bars are closed 95 % intervals. "
-            "Right of the line: augmentation helps."),
+            "Right of the line: augmentation helps." + _first_of(SHOWN_GAINS, len(known), "methods")
+            + _first_of(1, lists, "lists of classes")),
             f"Dot chart of the gain of latent augmentation for each class of {grid.evaluation}; the figures are in "
             "the table of gains.")
 
 
 def distribution(grid, runs):
     """Spread of macro F1 over tasks: quantiles of every method at every number of shots."""
-    methods = grid.methods[:24]
+    methods = grid.methods[:SHOWN_METHODS]
     with drawing(max(4.5, 2.4 * len(grid.shots)), 0.9 + 0.24 * len(methods), 1, len(grid.shots), sharey=True,
                  sharex=True) as (figure, axes):
         for ax, shots in zip(axes, grid.shots, strict=True):
@@ -113,14 +135,14 @@ def distribution(grid, runs):
             ax.set_yticks(range(len(methods)), methods, fontsize=8)
             grid_lines(ax, "x")
         axes[0].invert_yaxis()
-        return finish(figure, f"tasks_{slug(grid.evaluation)}", f"{grid.evaluation}: spread over tasks", (
+        return finish(figure, f"tasks_{grid.key}", f"{grid.evaluation}: spread over tasks", (
             "Line: 5 to 95 % of tasks; bar: the middle half; tick: median. One task is what one user with one set of "
-            "support tiles would meet."),
+            "support tiles would meet." + _first_of(SHOWN_METHODS, len(grid.methods), "methods")),
             f"Quantiles of macro F1 over tasks for {grid.evaluation}; the figures are in the table of every run.")
 
 
-def confusion_of(run):
-    """Confusion matrix of one run, rows add to 100 %."""
+def confusion_of(grid, run):
+    """Confusion matrix of one run of an evaluation, rows add to 100 %."""
     share = _shares(run)
     with drawing(1.6 + 0.48 * len(run.classes), 1.2 + 0.42 * len(run.classes)) as (figure, axes):
         ax = axes[0]
@@ -133,7 +155,7 @@ def confusion_of(run):
         ax.set_yticks(range(len(run.classes)), run.classes)
         ax.set_xlabel("predicted")
         ax.set_ylabel("true")
-        return finish(figure, f"confusion_{slug(run.evaluation)}", f"Confusion: {run.label}",
+        return finish(figure, f"confusion_{grid.key}", f"Confusion: {run.label}",
                       "Percent of the queries of a true class (row) that were given each label, over all tasks.",
                       f"Confusion matrix of {run.label}; its figures can be chosen in the table below.")
 
@@ -145,36 +167,39 @@ def _shares(run):
 
 def ablation_figures(runs):
     """A figure for each number that was varied, a line for each series."""
-    figures = []
-    for key, axis, title in ABLATED:
-        series = [found for name, _, found in ablations(runs) if name == key][:8]
+    figures, every = [], ablations(runs)
+    for keys, axis, title in ABLATED:
+        known = [found for varied, _, found in every if varied == keys]
+        series = known[:SHOWN_SERIES]
         if not series:
             continue
         with drawing(5.2, 3.2) as (figure, axes):
             for place, found in enumerate(series):
-                _ablation_line(axes[0], key, found, runs, COLOURS[place % len(COLOURS)])
+                _ablation_line(axes[0], keys, found, runs, COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)])
             axes[0].set_xscale("log")
-            ticks = sorted({run.config[key] for found in series for run in found if run.config[key]})
-            axes[0].set_xticks(ticks, [str(t) for t in ticks], fontsize=8)
+            ticks = {value: ablated_words(run, keys) for found in series for run in found
+                     if (value := ablated_value(run, keys))}
+            axes[0].set_xticks(list(ticks), list(ticks.values()), fontsize=8, rotation=90 if len(keys) > 1 else 0)
             axes[0].minorticks_off()
             axes[0].set_xlabel(axis)
             axes[0].set_ylabel("macro F1 (%)")
             grid_lines(axes[0])
-            legend_below(figure, *axes[0].get_legend_handles_labels())
-            figures.append(finish(figure, f"ablation_{key}", f"Ablation: {title.lower()}", (
-                "Macro F1 where this number alone is varied; bars are closed 95 % intervals, the dotted line is the "
-                "same classifier without augmentation."), f"Line chart of macro F1 against {axis}; the figures are "
-                "in the table of ablations."))
+            legend_below(figure, *axes[0].get_legend_handles_labels(), columns=1)
+            figures.append(finish(figure, f"ablation_{'_'.join(keys)}", f"Ablation: {title.lower()}", (
+                f"Macro F1 where {'this number alone is' if len(keys) == 1 else 'both numbers are'} varied; bars are "
+                "closed 95 % intervals, the dotted line is the same classifier without augmentation."
+                + _first_of(SHOWN_SERIES, len(known), "series")),
+                f"Line chart of macro F1 against {axis}; the figures are in the table of ablations."))
     return figures
 
 
-def _ablation_line(ax, key, found, runs, colour):
-    found = [run for run in found if run.config[key]]
-    label = f"{found[0].evaluation}, {found[0].shots}-shot, {found[0].family}, {_short(found[0].config['clf'])}"
-    values = [run.config[key] for run in found]
+def _ablation_line(ax, keys, found, runs, colour, marker):
+    found = [run for run in found if ablated_value(run, keys)]  # none has no place on a logarithmic axis
+    values = [ablated_value(run, keys) for run in found]
     mean = [100 * run.closed.mean for run in found]
     half = [100 * (run.closed.half or 0) for run in found]
-    ax.errorbar(values, mean, yerr=half, color=colour, marker="o", elinewidth=0.9, capsize=2, label=label)
+    ax.errorbar(values, mean, yerr=half, color=colour, marker=marker, elinewidth=0.9, capsize=2,
+                label=series_name(found[0], keys))
     base = linear_of(found[0], runs)
     if base is not None:
         ax.axhline(100 * base.closed.mean, color=colour, linestyle=":", linewidth=1)
@@ -213,13 +238,13 @@ def published_scatter(matches):
             f"Scatter of {len(matches)} published and reproduced mean F1; the figures are in the table.")
 
 
-def draw_all(evidence, grids, matches):
-    """Every figure there is something for, by section: dict from section to list of Figure."""
-    runs = evidence.runs
-    best = [max((runs[n] for n in grid.cells[cell]), key=lambda run: run.closed.mean) for grid in grids
-            for cell in [max((c for c in grid.cells if c[1] == grid.shots[-1]),
-                             key=lambda c: place_of(grid.cells[c], runs).mean)]]
+def draw_all(runs, grids, best, matches):
+    """Every figure there is something for, by section: dict from section to list of Figure.
+
+    best: the run of each grid whose confusion is shown, or None.
+    """
     sections = {"shots": [f1_by_shots(grid, runs) for grid in grids], "gain": [gain_by_class(g, runs) for g in grids],
-                "confusion": [confusion_of(run) for run in best], "tasks": [distribution(g, runs) for g in grids],
+                "confusion": [confusion_of(grid, run) for grid, run in zip(grids, best, strict=True) if run],
+                "tasks": [distribution(g, runs) for g in grids],
                 "ablations": ablation_figures(runs), "published": [published_scatter(matches)]}
     return {name: [figure for figure in figures if figure is not None] for name, figures in sections.items()}

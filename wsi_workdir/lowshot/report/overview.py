@@ -1,20 +1,14 @@
 """Tables of what was run and what came out: provenance, main tables, all runs."""
 
-import re
-
 import numpy as np
 from scipy import stats
 
-from lowshot.report.selection import place_of, standing
-from lowshot.report.tables import DAGGER, Cell, Column, Table, figure, number_cell, text_cell
+from lowshot.report.selection import place_of
+from lowshot.report.tables import APART, DAGGER, Cell, Column, Table, figure, number_cell, text_cell
 
 CLOSED = "± is the closed 95 % half-width: t over tasks, for further tasks from these same images."
-OPEN = ("The second line is the open 95 % half-width: for new {units} from the same source. "
+OPEN = ("open ± is the open 95 % half-width: for new {units} from the same source. "
         "It does not shrink below what the data allow.")
-
-
-def slug(text):
-    return re.sub(r"[^A-Za-z0-9]+", "_", str(text)).strip("_").lower() or "x"
 
 
 def percent(value, digits=2):
@@ -34,16 +28,17 @@ def units_of(runs):
     return " and ".join(f"{name}s" for name in names)
 
 
-def main_tables(grid, runs):
-    """[Table of macro F1, Table of class groups where there are any] of one evaluation."""
+def main_tables(grid, stands, runs):
+    """[Table of macro F1, Table of class groups where there are any] of one evaluation. stands: shots -> Standing."""
     members = [runs[n] for numbers in grid.cells.values() for n in numbers]
     averaged = f" Mean over {len(grid.novels)} novel classes." if len(grid.novels) > 1 else ""
     columns = [Column("Method"), *(Column(f"{s}-shot", ("F1", "closed ±", "open ±"), "F1 (%)") for s in grid.shots)]
-    table = Table(f"main_{slug(grid.evaluation)}", f"{grid.evaluation}: macro F1", (
+    table = Table(f"main_{grid.key}", f"{grid.evaluation}: macro F1", (
         f"Macro F1 in percent.{averaged} Bold: highest in its column; {DAGGER}: a paired test on the same tasks does "
-        f"not tell it from the highest (sign-flip permutation, Holm over the column, p ≥ 0.05). {CLOSED} "
-        + OPEN.format(units=units_of(members))), columns)
-    stands = {shots: standing(grid, shots, runs) for shots in grid.shots}
+        f"not tell it from the highest (sign-flip permutation, Holm over the column, p ≥ 0.05)"
+        + (f"; {APART}: scored on other tasks than the highest, so not compared" if any(
+            stand.apart for stand in stands.values()) else "")
+        + f". {CLOSED} " + OPEN.format(units=units_of(members))), columns)
     for method in grid.methods:
         table.rows.append([text_cell(method), *(_main_cell(grid, method, shots, stands[shots], runs)
                                                 for shots in grid.shots)])
@@ -58,10 +53,10 @@ def _main_cell(grid, method, shots, stand, runs):
         return Cell("–", (None, None, None))
     place = place_of(numbers, runs)
     cell = with_half(place.mean, place.closed, place.open, best=method == stand.best,
-                     mark=DAGGER if method in stand.alike else "")
+                     mark=DAGGER if method in stand.alike else APART if method in stand.apart else "")
     if grid.complete((method, shots)):
         return cell
-    return Cell(cell.text, cell.values, f"{len(numbers)} of {len(grid.novels)} novel classes so far")
+    return Cell(cell.text, cell.values, note=f"{len(numbers)} of {len(grid.novels)} novel classes so far")
 
 
 def chance_f1(counts):
@@ -78,9 +73,14 @@ def chance_f1(counts):
     return float(np.mean(scores))
 
 
+def chance_of(run):
+    """`chance_f1` of a run's tasks."""
+    return chance_f1(np.sum(run.statistics["confusion"], axis=1) // len(run.f1))
+
+
 def _chance_cell(grid, shots, runs):
     numbers = next((found for (_, s), found in grid.cells.items() if s == shots), ())
-    values = [chance_f1(np.sum(runs[n].statistics["confusion"], axis=1) // len(runs[n].f1)) for n in numbers]
+    values = [chance_of(runs[n]) for n in numbers]
     return number_cell(100 * float(np.mean(values)) if values else None)
 
 
@@ -90,7 +90,7 @@ def _group_table(grid, runs, members, averaged):
         return []
     columns = [Column("Method"), Column("Shots", ("",))]
     columns += [Column(name.replace("_", " "), ("F1", "closed ±", "open ±")) for name in groups]
-    table = Table(f"groups_{slug(grid.evaluation)}", f"{grid.evaluation}: groups of classes", (
+    table = Table(f"groups_{grid.key}", f"{grid.evaluation}: groups of classes", (
         f"Mean F1 of each group of classes and their harmonic mean, in percent, taken task by task, then averaged."
         f"{averaged} {CLOSED} {OPEN.format(units=units_of(members))}"), columns)
     for shots in grid.shots:
@@ -154,7 +154,7 @@ def class_tables(grid, runs):
             tables.setdefault(tuple(runs[n].classes), []).append(n)
     out = []
     for place, (classes, numbers) in enumerate(tables.items()):
-        table = Table(f"classes_{slug(grid.evaluation)}" + (f"_{place + 1}" if place else ""),
+        table = Table(f"classes_{grid.key}" + (f"-{place + 1}" if place else ""),
                       f"{grid.evaluation}: F1 of each class", f"F1 in percent. {CLOSED}",
                       [Column("Novel class", pick=True), Column("Shots", ("",)), Column("Method", pick=True),
                        *(Column(name, ("F1", "closed ±")) for name in classes)])

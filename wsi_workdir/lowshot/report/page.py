@@ -7,10 +7,11 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from lowshot import __version__
+from lowshot.protocol import DEFAULT
 from lowshot.published import published
 from lowshot.report.commands import command_of
 from lowshot.report.overview import percent
-from lowshot.report.tables import DAGGER
+from lowshot.report.tables import APART, DAGGER, MARKS
 from lowshot.report.tiles import PER_CLASS
 
 SECTIONS = (("short", "In short"), ("results", "Results"), ("compared", "Comparisons"), ("inside", "Classes and tasks"),
@@ -35,14 +36,16 @@ def render(content, *, title, protocol=None, report_command="", refresh=None, li
     classes = list(dict.fromkeys(tuple(run.classes) for run in runs))
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return environment.get_template("page.html.j2").render(
-        **vars(content), title=title, lead=_lead(runs), refresh=refresh, live=live, dagger=DAGGER, per_class=PER_CLASS,
+        **vars(content), title=title, lead=_lead(runs), refresh=refresh, live=live, dagger=DAGGER, apart=APART,
+        marks=MARKS, per_class=PER_CLASS,
         style=Markup(_asset("style.css")), script=Markup(_asset("script.js")),
         sections=[(key, label) for key, label in SECTIONS if not absent.get(key)],
         notices=content.evidence.notices, published_source=published()["source"],
         confusion_labels=[run.label for run in runs],
         confusion_data={"classes": classes, "runs": [[classes.index(tuple(run.classes)), run.statistics["confusion"]]
                                                      for run in runs]},
-        commands=[(run.label, command_of(run.config, protocol)) for run in runs], report_command=report_command,
+        commands=[(run.label, run.path, command_of(run.config, protocol)) for run in runs],
+        protocol=protocol, assumed=DEFAULT, report_command=report_command,
         made=f"Written {now} by Few-shot-WSI {__version__}")
 
 

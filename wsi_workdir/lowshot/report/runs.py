@@ -14,7 +14,8 @@ from lowshot.comparison import compare_many
 from lowshot.errors import UserError
 from lowshot.intervals import closed_interval, f1_influence, open_interval, tasks_for
 from lowshot.report.leakage import find_leaks
-from lowshot.results import find_results, read_result
+from lowshot.report.variants import name_variants
+from lowshot.results import NoResults, find_results, read_result
 from lowshot.statistics import confusion, f1_of_confusion, group_scores, run_statistics
 
 USUAL = {"num_prototypes": 16, "num_aug_shots": 100, "aug_times": 0, "latent": "sampled", "solver": "batched",
@@ -43,8 +44,8 @@ class Run:
     group_open: dict        # name of a class group (or harmonic_mean) -> open Interval
     unit: str               # what the open interval resamples
     leaks: list
-    needed: dict = field(default_factory=dict)  # 'closed', 'open' -> tasks that reach the target, None: out of reach
-    remark: str = ""        # tells apart runs whose settings are the same but whose features are not
+    needed: dict = field(default_factory=dict)  # 'closed', 'open' -> `intervals.tasks_for`
+    remark: str = ""        # tells apart runs of equal settings; see lowshot.report.variants
 
     family = property(lambda self: self.config["model"].removesuffix(f"_wo_{self.config['novel_class']}"))
     macro = property(lambda self: self.f1.mean(axis=1))
@@ -89,15 +90,18 @@ class Evidence:
     notices: list   # lines about what was left out, and why
 
 
-def read_evidence(paths, sources, *, target=None, jobs=1, cache=None):
+def read_evidence(paths, sources, *, target=None, jobs=1, cache=None, besides=None):
     """Evidence from result files and folders.
 
-    Broken, truncated, empty or foreign files are left out with a notice; UserError when nothing is left.
-    target: half-width in fractions for `Run.needed`. cache: dict kept between calls of a live view, or None.
+    Broken, truncated, empty or foreign files are left out with a notice; NoResults when nothing is left.
+    target: half-width in fractions for `Run.needed`. cache: dict kept between calls of a live view, or None; what has
+    gone from `paths` goes from it. besides: a file that is no result.
     """
     cache = {} if cache is None else cache
-    groups, notices = _by_tasks(find_results(paths))
-    keys = [tuple((str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in group) for group in groups]
+    groups, notices = _by_tasks(find_results(paths, besides))
+    keys = [tuple(map(stamp, group)) for group in groups]
+    for key in set(cache) - set(keys):
+        del cache[key]
     wanted = [(key, group) for key, group in zip(keys, groups, strict=True) if key not in cache]
     done = Parallel(n_jobs=min(jobs, len(wanted)) or 1)(
         delayed(read_group)(group, sources, target) for _, group in wanted)
@@ -109,13 +113,22 @@ def read_evidence(paths, sources, *, target=None, jobs=1, cache=None):
         pairs |= {(a + len(runs), b + len(runs)): result for (a, b), result in compared.items()}
         runs += found
         notices += said
+    name_variants(runs)
     runs, pairs = _in_order(runs, pairs)
-    _tell_apart(runs)
     if not runs:
         left_out = f" ({notices[0]}{', …' if len(notices) > 1 else ''})" if notices else ""
-        raise UserError(f"{', '.join(map(str, paths))}: no readable result of a meta-test{left_out}; "
+        raise NoResults(f"{', '.join(map(str, paths))}: no readable result of a meta-test{left_out}; "
                         "make one with wsi_workdir/distributed_meta_test.py")
     return Evidence(runs, pairs, list(dict.fromkeys(notices)))
+
+
+def stamp(path):
+    """(path, time, size) of a file: what changes when it is written again; zeros where it has gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), found.st_mtime_ns, found.st_size
 
 
 def _in_order(runs, pairs):
@@ -124,20 +137,6 @@ def _in_order(runs, pairs):
                                                     runs[n].method, runs[n].path))
     place = {old: new for new, old in enumerate(order)}
     return [runs[n] for n in order], {(place[a], place[b]): result for (a, b), result in pairs.items()}
-
-
-def _tell_apart(runs):
-    """Give runs of equal settings on equal tasks but other features a remark that differs."""
-    alike = {}
-    for run in runs:
-        run.remark = ""
-        alike.setdefault((run.evaluation, run.novel, run.shots, run.method), []).append(run)
-    for same in alike.values():
-        for name in ("support_features", "dictionary", "tasks"):
-            if len(same) > 1 and len({run.hashes[name] for run in same}) == len(same):
-                for run in same:
-                    run.remark = f"{name.split('_')[-1]} {str(run.hashes[name])[:6]}"
-                break
 
 
 def _by_tasks(files):

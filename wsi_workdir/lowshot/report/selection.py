@@ -1,11 +1,14 @@
 """Which runs stand side by side: methods as rows, columns of runs on the same tasks, averaged over novel classes."""
 
+import itertools
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from lowshot.comparison import ALPHA, compare_many, holm
+from lowshot.report.variants import features_of
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Place:
     """
     runs: tuple      # places in the list of runs
     novels: tuple    # novel class of each
-    mean: float
+    mean: float | None   # None, as both half-widths, where a run lacks the group that is asked for
     closed: float | None
     open: float | None
 
@@ -25,6 +28,9 @@ class Place:
 def place_of(numbers, runs, group=None):
     """Place of the runs `numbers`. group: name of a class group or 'harmonic_mean'; None: macro F1."""
     chosen = [runs[number] for number in numbers]
+    novels = tuple(run.novel for run in chosen)
+    if group is not None and not all(group in run.statistics["groups"] for run in chosen):
+        return Place(tuple(numbers), novels, None, None, None)
     if group is None:
         means = [run.closed.mean for run in chosen]
         closed, opened = [run.closed.half for run in chosen], [run.open.half for run in chosen]
@@ -32,7 +38,7 @@ def place_of(numbers, runs, group=None):
         figures = [run.statistics["groups"][group] for run in chosen]
         means, closed = [f["mean"] for f in figures], [f["ci95"] for f in figures]
         opened = [run.group_open[group].half for run in chosen]
-    return Place(tuple(numbers), tuple(run.novel for run in chosen), float(np.mean(means)),
+    return Place(tuple(numbers), novels, float(np.mean(means)),
                  None if None in closed else math.hypot(*closed) / len(closed),
                  None if None in opened else float(np.mean(opened)))
 
@@ -41,6 +47,7 @@ def place_of(numbers, runs, group=None):
 class Grid:
     """Main table of one evaluation: places by (method, shots)."""
     evaluation: str
+    key: str         # the evaluation's name in files and anchors
     methods: list
     shots: list
     cells: dict      # (method, shots) -> tuple of run numbers
@@ -61,9 +68,15 @@ def grids(runs):
         order = {runs[numbers[0]].method: method_order(runs[numbers[0]]) for numbers in cells.values()}
         novels = sorted({runs[n].novel for numbers in cells.values() for n in numbers}, key=str)
         cells = {cell: tuple(sorted(numbers, key=lambda n: str(runs[n].novel))) for cell, numbers in cells.items()}
-        out.append(Grid(evaluation, sorted(order, key=order.get), sorted({shots for _, shots in cells}), cells,
-                        tuple(novels)))
+        out.append(Grid(evaluation, _key(evaluation, {grid.key for grid in out}), sorted(order, key=order.get),
+                        sorted({shots for _, shots in cells}), cells, tuple(novels)))
     return out
+
+
+def _key(evaluation, taken):
+    """Letters, digits and underscores of an evaluation's name, unlike those `taken`."""
+    key = re.sub(r"[^A-Za-z0-9]+", "_", evaluation).strip("_").lower() or "x"
+    return next(name for n in itertools.count(1) if (name := key if n == 1 else f"{key}_{n}") not in taken)
 
 
 CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
@@ -83,7 +96,8 @@ SANITY = ("mean_rgb", "color_histogram", "random")
 class Standing:
     """How the methods of one column compare with its best."""
     best: str | None
-    p: dict        # method -> Holm-adjusted p of its paired comparison with the best; absent where tasks differ
+    p: dict        # method -> Holm-adjusted p of its paired comparison with the best
+    apart: tuple = ()  # methods with every novel class that were scored on other tasks than the best, so not compared
     alike = property(lambda self: {method for method, p in self.p.items() if p >= ALPHA})
 
 
@@ -96,7 +110,18 @@ def standing(grid, shots, runs):
     best = max(ready, key=lambda m: place_of(grid.cells[m, shots], runs).mean)
     others = [m for m in ready if m != best and same_tasks(grid.cells[m, shots], grid.cells[best, shots], runs)]
     compared = compare_many([(scores[m], scores[best]) for m in others])
-    return Standing(best, dict(zip(others, holm([c.p for c in compared]), strict=True)))
+    return Standing(best, dict(zip(others, holm([c.p for c in compared]), strict=True)),
+                    tuple(m for m in ready if m != best and m not in others))
+
+
+def best_run(grid, stand, runs):
+    """The run of the highest score among those of the best method of a column, or None where there is no best.
+
+    stand: Standing of the column of the most shots.
+    """
+    if stand.best is None:
+        return None
+    return max((runs[n] for n in grid.cells[stand.best, grid.shots[-1]]), key=lambda run: run.closed.mean)
 
 
 def pooled(numbers, runs):
@@ -118,7 +143,8 @@ def partners(runs, key):
         if key == "mode":  # linear runs carry usual values for what they do not use
             config = {k: v for k, v in config.items() if k not in ("num_prototypes", "num_aug_shots", "latent")}
         same = run.family if key == "mode" else run.config["mode"]
-        return run.hashes["tasks"], same, run.remark if key == "mode" else "", tuple(sorted(map(str, config.items())))
+        own = (*features_of(run), run.hashes.get("views")) if key == "mode" else ()
+        return run.hashes["tasks"], same, own, tuple(sorted(map(str, config.items())))
 
     alike = {}
     for number, run in enumerate(runs):

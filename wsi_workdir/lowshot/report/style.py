@@ -13,14 +13,14 @@ import matplotlib.pyplot as plt  # noqa: E402
 INK = "#1a1a1a"      # becomes the page's text colour where the figure is part of the page
 FAINT = "#8c8c8c"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7a5c00", "#56B4E9", "#E69F00")  # after Okabe and Ito
-MARKERS = {"Ridge": "o", "logistic_regression": "s", "nearest_centroid": "^"}
+MARKERS = "os^DvP*"
 
 _RC = {"svg.fonttype": "none", "svg.hashsalt": "lowshot", "font.family": "sans-serif", "font.size": 9,
        "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
        "axes.edgecolor": FAINT, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
        "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.linewidth": 0.7,
        "xtick.major.width": 0.7, "ytick.major.width": 0.7, "legend.frameon": False, "figure.constrained_layout.use":
-       True, "lines.linewidth": 1.4, "lines.markersize": 4.5, "axes.axisbelow": True}
+       True, "text.parse_math": False, "lines.linewidth": 1.4, "lines.markersize": 4.5, "axes.axisbelow": True}
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,6 @@ def grid_lines(ax, axis="y"):
     ax.grid(axis=axis, color=FAINT, alpha=0.25, linewidth=0.6)
 
 
-def legend_below(figure, handles, labels):
+def legend_below(figure, handles, labels, columns=4):
     if handles:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), fontsize=8)
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), columns), fontsize=8)

@@ -5,19 +5,24 @@ A cell shows `text`; `values` are the bare numbers behind it, which CSV gets and
 
 import csv
 import io
-import re
+import unicodedata
 from dataclasses import dataclass, field
 
 DAGGER = "†"
+APART = "‡"
+MARKS = {DAGGER: "not distinguishable from the highest", APART: "other tasks than the highest, not compared"}
 
 
 @dataclass(frozen=True)
 class Cell:
     text: str
     values: tuple = ()   # one for each of the column's `parts`; None where unknown
-    sub: str = ""        # a second, quieter line
+    sub: str = ""        # a second, quieter line: what `values` hold too
+    note: str = ""       # what they do not, shown there as well
     best: bool = False
-    mark: str = ""       # DAGGER: not distinguishable from the best
+    mark: str = ""       # one of MARKS
+
+    second = property(lambda self: "; ".join(filter(None, (self.sub, self.note))))
 
     @property
     def sort(self):
@@ -39,7 +44,6 @@ class Table:
     caption: str           # one or two sentences: what stands here and what intervals mean
     columns: list
     rows: list = field(default_factory=list)  # of lists of Cell, the first one the row's heading
-    note: str = ""
 
     numeric = property(lambda self: [bool(column.parts) for column in self.columns])
     filters = property(lambda self: [(place, column.label, sorted({row[place].text for row in self.rows}))
@@ -79,16 +83,19 @@ def full_label(column):
 
 
 def to_csv(table):
-    """Bare numbers, one column for each part of a column, full precision."""
+    """Bare numbers, one column for each part of a column, full precision; a last one for notes where there are any."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([" ".join(filter(None, (full_label(c), part))) for c in table.columns for part in c.parts or ("",)])
+    noted = any(cell.note for row in table.rows for cell in row)
+    writer.writerow([" ".join(filter(None, (full_label(c), part))) for c in table.columns for part in c.parts or ("",)]
+                    + ["Note"] * noted)
     for row in table.rows:
         flat = []
         for column, cell in zip(table.columns, row, strict=True):
             flat += [_plain(value) for value in _padded(cell.values, len(column.parts))] if column.parts \
                 else [cell.text]
-        writer.writerow(flat)
+        notes = [f"{full_label(c)}: {cell.note}" for c, cell in zip(table.columns, row, strict=True) if cell.note]
+        writer.writerow(flat + ["; ".join(notes)] * noted)
     return stream.getvalue()
 
 
@@ -105,8 +112,8 @@ def to_markdown(table):
         return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
                                  for cell in cells) + " |"
 
-    rows = [[f"**{_html_safe(c.text)}**{c.mark}" if c.best else f"{_html_safe(c.text)}{c.mark}" for c in row]
-            for row in table.rows]
+    rows = [[(f"**{_html_safe(c.text)}**" if c.best else _html_safe(c.text)) + c.mark
+             + (f" ({_html_safe(c.second)})" if c.second else "") for c in row] for row in table.rows]
     rule = "| " + " | ".join("---:" if numeric else "---" for numeric in table.numeric) + " |"
     body = [line([_html_safe(full_label(c)) for c in table.columns]), rule, *map(line, rows)]
     return f"### {table.title}\n\n" + "\n".join(body) + f"\n\n{table.caption}\n"
@@ -127,7 +134,7 @@ def to_latex(table):
         lines += _rules(table.heads)
     lines.append(" & ".join(escape_latex(column.label) for column in table.columns) + r" \\")
     lines.append(r"\midrule")
-    lines += [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
+    lines += [_latex_row(row) for row in table.rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
@@ -140,21 +147,43 @@ def _rules(heads):
     return ["".join(rules)] if rules else []
 
 
+def _latex_row(row):
+    text = " & ".join(map(_latex_cell, row)) + r" \\"
+    return "{}" + text if text[0] in "[*" else text  # a rule or row end before it would take these for its option
+
+
 def _latex_cell(cell):
     text = escape_latex(cell.text)
     text = rf"\textbf{{{text}}}" if cell.best else text
-    return text + (r"$^{\dagger}$" if cell.mark == DAGGER else escape_latex(cell.mark))
+    return text + escape_latex(cell.mark) + (f" ({escape_latex(cell.second)})" if cell.second else "")
 
 
 _LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
           "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-          ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "†": r"$^{\dagger}$", "·": r"$\cdot$",
-          "−": r"$-$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$", "–": "--", "…": r"\dots{}", "²": r"$^2$",
-          "→": r"$\to$", '"': r"\textquotedbl{}", "’": "'"}
-_ACCENTS = re.compile(r"[^\x00-\u024f]")  # what pdflatex's own fonts lack becomes a question mark
+          ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", "†": r"$^{\dagger}$", "‡": r"$^{\ddagger}$",
+          "·": r"$\cdot$", "−": r"$-$", "≥": r"$\geq$", "≤": r"$\leq$", "×": r"$\times$", "–": "--", "…": r"\dots{}",
+          "²": r"$^2$", "³": r"$^3$", "→": r"$\to$", "µ": r"$\mu$", "°": r"$^\circ$", '"': "''", "“": "``", "”": "''",
+          "‘": "`", "’": "'", "«": r"$\ll$", "»": r"$\gg$", "\n": " ", "\u00a0": "~"}
+_LETTERS = {"ß": r"\ss{}", "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ø": r"\o{}", "Ø": r"\O{}",
+            "ł": r"\l{}", "Ł": r"\L{}", "ı": r"\i{}", "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th",
+            "ħ": "h", "Ħ": "H", "ŋ": "ng", "Ŋ": "Ng", "ŧ": "t", "Ŧ": "T"}
+_ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
+            "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0323": "d", "\u0327": "c", "\u0331": "b"}
 
 
 def escape_latex(text):
-    """Text that LaTeX sets as it stands; characters beyond Latin become '?'."""
-    out = "".join(_LATEX.get(char, char) for char in str(text).replace("\n", " "))
-    return _ACCENTS.sub("?", out).replace(r"\textquotedbl{}", "''")
+    """Text that pdflatex sets without further packages: accents as commands, letters that its fonts lack without
+    their stroke or hook, and '?' for what is not Latin."""
+    return "".join(map(_latex_character, unicodedata.normalize("NFC", str(text))))
+
+
+def _latex_character(char):
+    known = _LATEX.get(char) or _LETTERS.get(char)
+    if known or " " <= char <= "~":
+        return known or char
+    base, *marks = unicodedata.normalize("NFD", char)
+    if not marks or not base.isascii():
+        return "?"
+    for mark in filter(None, map(_ACCENTS.get, marks)):
+        base = rf"\{mark}{{{base}}}"
+    return base

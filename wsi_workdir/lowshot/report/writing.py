@@ -13,6 +13,9 @@ from lowshot.report.page import render
 from lowshot.report.runs import read_evidence
 from lowshot.report.sources import Sources
 from lowshot.report.tables import to_csv, to_latex, to_markdown
+from lowshot.report.tiles import encoder_pictures
+
+SUMMARY = "summary.json"
 
 
 @dataclass
@@ -44,25 +47,25 @@ class Content:
         return [table for table in every if table.rows]
 
 
-def make_content(evidence, sources, target=None, pictures=None):
-    """Content from evidence. target: half-width in fractions that `all_runs` counts tasks for; pictures: folder."""
+def make_content(evidence, sources, target=None, pictures=()):
+    """Content from evidence. target: half-width in fractions that `all_runs` counts tasks for; pictures:
+    list of `tiles.Tile`."""
     runs = evidence.runs
     grids = selection.grids(runs)
     matches = contrasts.published_matches(runs, sources)
     compared = contrasts.comparisons(evidence)
-    stands = [(grid, {grid.shots[-1]: selection.standing(grid, grid.shots[-1], runs)}) for grid in grids]
-    best = [max((runs[n] for n in grid.cells[stand[grid.shots[-1]].best, grid.shots[-1]]),
-                key=lambda run: run.closed.mean) for grid, stand in stands if stand[grid.shots[-1]].best]
+    stands = [(grid, {shots: selection.standing(grid, shots, runs) for shots in grid.shots}) for grid in grids]
+    best = [selection.best_run(grid, stand[grid.shots[-1]], runs) for grid, stand in stands]
     return Content(
         evidence=evidence, in_short=contrasts.in_short(evidence, stands, compared, matches),
-        main_tables=[table for grid in grids for table in overview.main_tables(grid, runs)], comparisons=compared,
+        main_tables=[table for each in stands for table in overview.main_tables(*each, runs)], comparisons=compared,
         gain_tables=[table for grid in grids for table in contrasts.gain_tables(grid, runs)],
         class_tables=[table for grid in grids for table in overview.class_tables(grid, runs)],
         ablations=contrasts.ablation_table(runs), published=contrasts.published_table(matches), matches=matches,
         leakage=contrasts.leakage_table(runs), leakage_lines=contrasts.leakage_lines(runs),
         sanity=contrasts.sanity_table(runs), all_runs=overview.all_runs(runs, target),
-        provenance=overview.provenance(runs, sources), figures=figures.draw_all(evidence, grids, matches),
-        shown_tasks=tiles.shown_tasks(best, sources), pictures=tiles.encoder_pictures(pictures))
+        provenance=overview.provenance(runs, sources), figures=figures.draw_all(runs, grids, best, matches),
+        shown_tasks=tiles.shown_tasks([run for run in best if run], sources), pictures=pictures)
 
 
 def write_report(paths, out, *, protocol=None, tiles=(), pictures=None, target=None, jobs=1, title=None, command="",
@@ -77,8 +80,9 @@ def write_report(paths, out, *, protocol=None, tiles=(), pictures=None, target=N
     out = Path(out)
     if out.is_file():
         raise UserError(f"{out}: is a file; --out names a folder")
+    pictures = encoder_pictures(pictures)
     sources = Sources(protocol, tiles)
-    evidence = read_evidence(paths, sources, target=target, jobs=jobs, cache=cache)
+    evidence = read_evidence(paths, sources, target=target, jobs=jobs, cache=cache, besides=out / SUMMARY)
     content = make_content(evidence, sources, target, pictures)
     for table in content.tables:
         for ending, form in (("csv", to_csv), ("md", to_markdown), ("tex", to_latex)):
@@ -89,7 +93,7 @@ def write_report(paths, out, *, protocol=None, tiles=(), pictures=None, target=N
             stream.write(figure.png)
     _write_tidy(out / "tidy.csv", evidence.runs)
     _write_confusion(out / "confusion.csv", evidence.runs)
-    write_json(out / "summary.json", summary(content))
+    write_json(out / SUMMARY, summary(content))
     name = title or (f"Few-shot evaluation: {protocol.name}" if protocol else "Few-shot evaluation")
     page = render(content, title=name, protocol=protocol and protocol.path, report_command=command, refresh=refresh,
                   live=live)
