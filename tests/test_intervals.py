@@ -4,7 +4,16 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from lowshot.intervals import build_units, closed_interval, f1_influence, open_interval, tasks_for, unit_variance
+from lowshot.intervals import (
+    OUT_OF_REACH,
+    UNKNOWN,
+    build_units,
+    closed_interval,
+    f1_influence,
+    open_interval,
+    tasks_for,
+    unit_variance,
+)
 from lowshot.statistics import f1_scores
 
 LABELS = np.repeat(np.arange(3), 5)
@@ -53,7 +62,6 @@ def test_tasks_that_share_no_unit_have_the_t_interval_as_open_one():
     scores = np.random.default_rng(2).normal(0.5, 0.1, 30)
     units = _apart(30)
     influence = np.random.default_rng(3).normal(size=(30, 15))
-    assert not units.shared
     found = open_interval(scores, units.moves(scores, influence), units)
     assert found.half == pytest.approx(closed_interval(scores).half, rel=1e-9)
 
@@ -144,9 +152,38 @@ def test_no_number_of_tasks_reaches_what_the_slides_do_not_allow():
     scores = np.array([0.1, 0.3, 0.5, 0.7, 0.9])[slides] + np.random.default_rng(9).normal(0, 0.01, 300)
     units = _units(np.repeat(slides[:, None], 6, axis=1), 100 + np.arange(300 * 15).reshape(300, 15))
     moves = units.moves(scores, np.zeros((300, 15)))
-    assert unit_variance(moves, units) > 0
-    assert tasks_for(0.01, scores, moves, units) is None
-    assert tasks_for(0.01, scores) is not None
+    assert unit_variance(moves, units)[0] > 0
+    assert tasks_for(0.01, scores, moves, units) == OUT_OF_REACH
+    assert tasks_for(0.01, scores) > 2
+
+
+def _homo(rng, slides, tasks, effect, spread):
+    """Scores of tasks whose shots come from one slide each, their moves and units; queries weigh nothing."""
+    chosen = np.arange(tasks) % slides
+    scores = rng.normal(0, effect, slides)[chosen] + rng.normal(0.6, spread, tasks)
+    units = _units(np.repeat(chosen[:, None], 6, axis=1), 1000 + np.arange(tasks * 15).reshape(tasks, 15))
+    return scores, units.moves(scores, np.zeros((tasks, 15))), units
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.08])
+def test_targets_are_rarely_called_out_of_reach_where_slides_do_not_matter(spread):
+    rng = np.random.default_rng(11)
+    found = [tasks_for(0.005, *_homo(rng, 15, 30, 0, spread)) for _ in range(200)]
+    numbers = [n for n in found if not isinstance(n, str)]
+    assert found.count(OUT_OF_REACH) <= 0.08 * 200 and len(numbers) >= 0.5 * 200
+    assert np.median(numbers) == pytest.approx((2.14 * spread / 0.005) ** 2, rel=0.3)  # t of 14 degrees of freedom
+
+
+def test_number_of_tasks_for_the_open_interval_is_what_so_many_tasks_have():
+    rng = np.random.default_rng(12)
+    wanted = np.median([tasks_for(0.02, *_homo(rng, 15, 150, 0.02, 0.08)) for _ in range(40)])
+    halves = [open_interval(*_homo(rng, 15, int(wanted), 0.02, 0.08)).half for _ in range(40)]
+    assert np.median(halves) == pytest.approx(0.02, rel=0.15)
+
+
+def test_one_task_or_one_slide_cannot_tell_how_many_are_needed():
+    assert tasks_for(0.01, [0.5]) == UNKNOWN
+    assert tasks_for(0.01, *_homo(np.random.default_rng(13), 1, 30, 0, 0.1)) == UNKNOWN
 
 
 def test_moves_of_a_difference_are_the_difference_of_moves():

@@ -186,7 +186,10 @@ def _slides(tmp_path, slides=6, tasks=120):
     write_list(tmp_path / "train.txt", names, np.repeat(np.arange(5), slides * 10))
     chosen = np.arange(tasks) % slides
     supports = np.concatenate([c * slides * 10 + chosen[:, None] * 10 + np.arange(5) for c in range(5)], axis=1)
-    sets = {"support_list": str(tmp_path / "train.txt"), "support_slide": 0}
+    query_names = [f"slide{k % 6 + 6}/c{c}/{k}.png" for c in range(5) for k in range(2000)]
+    write_list(tmp_path / "test.txt", query_names, np.repeat(np.arange(5), 2000))
+    sets = {"support_list": str(tmp_path / "train.txt"), "support_slide": 0,
+            "query_list": str(tmp_path / "test.txt"), "query_slide": 0}
     path = draw_result(tmp_path / "r", tasks=tasks, supports=supports, sets=sets, skill=0.7)
     return path, chosen
 

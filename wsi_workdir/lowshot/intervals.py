@@ -18,7 +18,7 @@ products of a task with itself removes it:
     open half-width = t_{G-1} * sqrt(s^2 / T + max(V_units, 0))
 
 `noise` is the standard error that the first sum has where units do not matter at all. It is added so that few tasks
-give a wider interval rather than a lucky narrow one, and fades as tasks are added. G is the smallest number of units
+give a wider interval rather than a lucky narrow one, and fades as 1/T. G is the smallest number of units
 that any class is drawn from. Where tasks share no unit V_units is 0: the t interval
 over disjoint tasks that Lafargue et al. (2024, "Oops, I sampled it again") ask for is a special case, and so is the
 cluster bootstrap over slides where all shots of a task come from one slide.
@@ -34,6 +34,7 @@ from scipy import stats
 from lowshot.statistics import t_interval
 
 LEVEL = 0.95
+OUT_OF_REACH, UNKNOWN = "out of reach", "cannot be told"  # instead of a number of tasks
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,6 @@ class Units:
         total = int(units.max()) + 1
         pairs, places = np.unique(np.arange(len(draws))[:, None] * total + units, return_inverse=True)
         return places.ravel(), pairs % total
-
-    @property
-    def shared(self):
-        """True where some unit occurs in more than one task."""
-        units = self.pattern[1]
-        return np.unique(units).size < units.size
 
     def moves(self, scores, influence):
         """x_tg of the module's docstring, a value for each distinct (task, unit) pair; linear in both arguments.
@@ -137,16 +132,18 @@ def f1_influence(predictions, labels, slopes):
 
 
 def unit_variance(moves, units):
-    """V_units of the module's docstring: variance of the mean over tasks that comes from which units were drawn.
+    """The two parts of V_units of the module's docstring, (excess, noise): variance of the mean over tasks that comes
+    from which units were drawn.
 
-    moves: from `Units.moves`. May come out below 0 where units hardly matter.
+    moves: from `Units.moves`. excess may come out below 0 where units hardly matter.
     """
     owner = units.pattern[1]
     square = moves ** 2
     moved, squares, fourths = (np.bincount(owner, values) for values in (moves, square, square ** 2))
     excess = (moved ** 2 - squares).sum()
     noise = math.sqrt(max(2 * (squares ** 2 - fourths).sum(), 0.0))  # 0 where no unit is shared
-    return float(excess + noise) / len(units.support) ** 2 * units.count / (units.count - 1)
+    scale = units.count / (units.count - 1) / len(units.support) ** 2
+    return float(excess) * scale, noise * scale
 
 
 def open_interval(scores, moves, units, level=LEVEL):
@@ -160,7 +157,7 @@ def open_interval(scores, moves, units, level=LEVEL):
         return Interval(mean, None, units.count, "one task has no spread")
     if units.count < 2:
         return Interval(mean, None, units.count, f"a class is drawn from one {units.name} only")
-    variance = scores.var(ddof=1) / len(scores) + max(unit_variance(moves, units), 0.0)
+    variance = scores.var(ddof=1) / len(scores) + max(sum(unit_variance(moves, units)), 0.0)
     return Interval(mean, float(_t(level, _freedom(units, len(scores))) * math.sqrt(variance)), units.count)
 
 
@@ -169,25 +166,32 @@ def _freedom(units, tasks):
 
 
 def tasks_for(target, scores, moves=None, units=None, level=LEVEL):
-    """Number of tasks whose half-width is `target` (unit of the scores); None where no number of them reaches it.
+    """Number of tasks whose half-width is `target` (unit of the scores), or OUT_OF_REACH or UNKNOWN.
 
-    Without `units` the closed interval is meant, with them the open one: its part V_units stays however many tasks
-    are drawn.
+    Without `units` the closed interval is meant, with them the open one: with n tasks instead of T
+
+        half(n) = t * sqrt(s^2 / n + max(excess + noise * T / n, 0))
+
+    with `unit_variance` in two parts: what units do stays however many tasks are drawn. Where that leaves the target
+    unmet, it is out of reach if it does so even with `excess` at its lower confidence bound (at `level`), and unknown
+    otherwise: more tasks are needed to tell.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if len(scores) < 2 or (units is not None and units.count < 2):
-        return None
+        return UNKNOWN
     spread = scores.var(ddof=1)
-    floor = 0.0 if units is None else max(unit_variance(moves, units), 0.0)
+    excess, noise = (0.0, 0.0) if units is None else unit_variance(moves, units)
 
     def half(n):
         freedom = n - 1 if units is None else _freedom(units, n)
-        return _t(level, freedom) * math.sqrt(spread / n + floor)
+        return _t(level, freedom) * math.sqrt(spread / n + max(excess + noise * len(scores) / n, 0.0))
 
+    endless = math.inf if units is None else units.count - 1
+    if _t(level, endless) * math.sqrt(max(excess, 0.0)) >= target:
+        surely = excess - stats.norm.ppf(level) * noise
+        return OUT_OF_REACH if _t(level, endless) * math.sqrt(max(surely, 0.0)) >= target else UNKNOWN
     low, high = 2, 2
     while half(high) > target:
-        if high > 2 ** 40:
-            return None
         low, high = high, high * 2
     while low < high:
         middle = (low + high) // 2

@@ -1,8 +1,15 @@
 """The paper's published figures, and whether a run agrees with them.
 
 A run matches a published table by the names of its setting: task, model family (`clp`, `fsp`), novel class, shots, mode
-and classifier, with latent augmentation also prototypes and augmented shots. Names say nothing about the data: a run
-on fewer tiles than the paper had is matched, compared and marked as made on other data.
+and classifier, with latent augmentation also prototypes and augmented shots; its tasks are drawn by the published rule.
+Names say nothing about the data: a run on fewer tiles than the paper had is matched, compared and marked as made on
+other data.
+
+Agreement is judged on the mean over classes (macro F1). The paper printed the mean of its *class* half-widths, which is
+wider than the half-width of the macro F1 where classes do not rise and fall together. The paper's macro half-width is
+taken to be in the same proportion to it as this run's is:
+
+    half-width of the difference = hypot(h, h / c * c_paper),    h, c: macro and mean class half-width of this run
 """
 
 import json
@@ -11,8 +18,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Match:
@@ -20,18 +25,21 @@ class Match:
     table: dict         # the published table
     run: object         # the run that matches it, as given to `match_published`
     f1: float           # mean F1 of the run
-    ci95: float | None  # mean of its class half-widths, as published
-    class_difference: tuple
+    ci95: float | None  # mean of its class half-widths, as published; None for a single task
+    macro_ci95: float | None  # half-width of its macro F1
     same_size: bool | None  # the run's sets have as many tiles as the paper's; None where that is unknown
 
     difference = property(lambda self: self.f1 - self.table["mean_f1"])
 
     @property
-    def joint(self):
-        """Half-width of the difference of two independent task sets: root of the sum of squares."""
-        return None if self.ci95 is None else math.hypot(self.ci95, self.table["mean_ci95"])
+    def half(self):
+        """95 % half-width of the difference of two independent sets of tasks; see the module's docstring."""
+        if self.ci95 is None:
+            return None
+        ratio = self.macro_ci95 / self.ci95 if self.ci95 else 1.0  # never above 1
+        return math.hypot(self.macro_ci95, ratio * self.table["mean_ci95"])
 
-    agrees = property(lambda self: self.joint is not None and abs(self.difference) <= self.joint)
+    agrees = property(lambda self: self.half is not None and abs(self.difference) <= self.half)
 
 
 @lru_cache(maxsize=1)
@@ -60,26 +68,30 @@ def tables_by_setting():
 
 def tables_of(config, ways):
     """Published tables of a run's `config` with as many classes; [] where there is none."""
-    if config.get("aug_times"):
-        return []  # data augmentation was never published
+    if config["aug_times"] or config.get("sampling", "published") != "published":
+        return []  # data augmentation and other sampling rules were never published
     key = setting_key(config["task"], config["model"], config["novel_class"], config["num_shots"], config["mode"],
                       config["clf"], config["num_prototypes"], config["num_aug_shots"])
     return [t for t in tables_by_setting().get(key, []) if len(t["class_f1"]) == ways]
 
 
-def match_published(config, class_f1, class_ci95, rows=None, run=None):
-    """Matches of one run. class_f1, class_ci95: (C,) fractions; ci95 may hold None.
+def match_published(config, statistics, rows=None, run=None):
+    """Matches of one run. statistics: those of `statistics.run_statistics`, fractions.
 
     rows: {"support": N, "query": N}, the size of the run's sets where known.
     """
-    percent = [100 * value for value in class_f1]
-    halves = None if any(h is None for h in class_ci95) else 100 * float(np.mean(class_ci95))
-    expected = published()["rows_of_sets"].get(config["task"], {})
-    known = [rows[side] == count for side, count in expected.items() if (rows or {}).get(side)]
-    same_size = all(known) if known else None
-    return [Match(t, run, float(np.mean(percent)), halves,
-                  tuple(np.round(np.subtract(percent, t["class_f1"]), 2).tolist()), same_size)
-            for t in tables_of(config, len(percent))]
+    f1, half, macro = (None if value is None else 100 * value for value in (
+        statistics["macro_f1"]["mean"], statistics["published_last_line"]["mean_of_class_half_widths"],
+        statistics["macro_f1"]["ci95"]))
+    same_size = _same_size(published()["rows_of_sets"].get(config["task"], {}), rows or {})
+    return [Match(t, run, f1, half, macro, same_size) for t in tables_of(config, len(statistics["class_f1"]))]
+
+
+def _same_size(expected, rows):
+    """True: both sets have as many tiles as published. False: one has not. None: cannot be told."""
+    if any(rows.get(side) not in (None, count) for side, count in expected.items()):
+        return False
+    return True if expected and all(rows.get(side) for side in expected) else None
 
 
 def summarise(matches):

@@ -186,10 +186,9 @@ def ablation_table(runs):
 def published_matches(runs, sources):
     matches = []
     for run in runs:
-        figures = run.statistics["class_f1"]
-        rows = {side: len(names) for side in ("support", "query") if (names := sources.names(run.sets, side))}
-        rows.setdefault("support", (run.encoder or {}).get("rows"))
-        matches += match_published(run.config, [c["mean"] for c in figures], [c["ci95"] for c in figures], rows, run)
+        rows = {side: sources.size(run.sets, side) for side in ("support", "query")}
+        rows["support"] = rows["support"] or (run.encoder or {}).get("rows")
+        matches += match_published(run.config, run.statistics, rows, run)
     return matches
 
 
@@ -197,19 +196,21 @@ def published_table(matches):
     counts = summarise(matches)
     table = Table("published", "Against the paper", (
         f"{counts['matched']} of the {counts['published']} published tables were run here; {counts['agree']} lie "
-        "inside the joint 95 % interval of two independent sets of tasks (root of the sum of both squared half-widths, "
-        "each the mean of class half-widths, as published). A match is one of names: task, encoder family, novel "
-        "class, shots, mode, classifier. "
+        "inside the 95 % interval of the difference of two independent sets of tasks: root of the sum of both squared "
+        "half-widths of the macro F1. The paper printed the mean of class half-widths alone (class ±); its "
+        "half-width of the macro F1 is taken to be in the same proportion to that as the run's. A match is one of "
+        "names: task, encoder family, novel class, shots, mode, classifier, and published sampling. "
         f"{counts['matched_on_sets_of_the_published_size']} of the matches are known to use sets of the published "
         "size; where the sets differ, a difference says nothing about the method."),
         [Column("Task", pick=True), Column("Novel class"), Column("Shots", ("",)), Column("Method", pick=True),
-         Column("Published", ("F1", "±")), Column("This run", ("F1", "±")), Column("Difference", ("points", "joint ±")),
+         Column("Published", ("F1", "class ±")), Column("This run", ("F1", "class ±")),
+         Column("Difference", ("points", "±")),
          Column("Inside", pick=True), Column("Sets of published size", pick=True)])
     for m in matches:
         table.rows.append([
             text_cell(m.run.evaluation), text_cell(m.run.novel_name), number_cell(m.run.shots, "{}"),
             text_cell(m.run.method), _points(m.table["mean_f1"], m.table["mean_ci95"]), _points(m.f1, m.ci95),
-            _points(m.difference, m.joint), text_cell("yes" if m.agrees else "no"),
+            _points(m.difference, m.half), text_cell("yes" if m.agrees else "no"),
             text_cell({True: "yes", False: "no", None: "unknown"}[m.same_size])])
     return table
 
@@ -222,21 +223,22 @@ def _points(value, half):
 def leakage_table(runs):
     table = Table("leakage", "Leakage", (
         "Queries whose own image, or another image of the same group, is among the supports of their task or among "
-        "the images that the encoder was pre-trained on, and macro F1 in percent without them (over tasks that keep "
-        "a query of every class). Equal images under other names are for tools/check_data.py to find."),
+        "the images that the encoder was pre-trained on, and macro F1 in percent with and without them, both over "
+        "the tasks that keep a query of every class. Equal images under other names are for tools/check_data.py to "
+        "find."),
         [Column("Kind", pick=True), Column("Task", pick=True), Column("Novel class"), Column("Shots", ("",)),
          Column("Method", pick=True), Column("Queries affected (%)", ("",)), Column("Tasks affected (%)", ("",)),
-         Column("F1", ("",)), Column("F1 without them", ("",)), Column("Change", ("",))])
+         Column("Tasks kept", ("",)), Column("F1", ("",)), Column("F1 without them", ("",)), Column("Change", ("",))])
     for run in runs:
         for leak in run.leaks:
             if leak.known and leak.queries:
-                change = None if leak.f1_without is None else 100 * (leak.f1_without - leak.f1)
+                f1, without, change = (None if figure is None else 100 * figure
+                                       for figure in (leak.f1, leak.f1_without, leak.change))
                 table.rows.append([
                     text_cell(leak.kind), text_cell(run.evaluation), text_cell(run.novel_name),
                     number_cell(run.shots, "{}"), text_cell(run.method), number_cell(100 * leak.share, "{:.3g}"),
-                    number_cell(100 * leak.tasks / len(run.f1), "{:.3g}"), number_cell(100 * leak.f1),
-                    number_cell(None if leak.f1_without is None else 100 * leak.f1_without),
-                    number_cell(change, "{:+.2f}")])
+                    number_cell(100 * leak.tasks / len(run.f1), "{:.3g}"), number_cell(leak.kept, "{}"),
+                    number_cell(f1), number_cell(without), number_cell(change, "{:+.2f}")])
     return table
 
 
@@ -308,7 +310,7 @@ def in_short(evidence, main, compared, matches):
     if matches:
         counts = summarise(matches)
         lines.append(f"Against the paper: {counts['matched']} of {counts['published']} published tables run, "
-                     f"{counts['agree']} inside the joint interval; "
+                     f"{counts['agree']} inside the interval of the difference; "
                      f"{counts['matched_on_sets_of_the_published_size']} known to use sets of the published size.")
     leaks = [(leak.share, leak, run) for run in evidence.runs for leak in run.leaks if leak.known]
     if leaks:

@@ -222,7 +222,7 @@ def published_scatter(matches):
                     ax.errorbar([m.table["mean_f1"] for m in chosen], [m.f1 for m in chosen],
                                 xerr=[m.table["mean_ci95"] for m in chosen], yerr=[m.ci95 or 0 for m in chosen],
                                 fmt="o" if inside else "x", color=colour, elinewidth=0.6, markersize=4,
-                                label=f"{family.upper()}, {'inside' if inside else 'outside'} the joint interval")
+                                label=f"{family.upper()}, {'inside' if inside else 'outside'} the 95 % interval")
         ax.set_xlim(ends)
         ax.set_ylim(ends)
         ax.set_aspect("equal")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lowshot.report.sources import KINDS, SIDES, same_folder
 from lowshot.statistics import f1_of_confusion
 
 
@@ -20,65 +21,71 @@ class Leak:
     queries: int = 0      # affected queries, over all tasks
     share: float = 0.0    # of all queries
     tasks: int = 0        # tasks with at least one
-    f1: float | None = None          # mean macro F1 over tasks, as reported
-    f1_without: float | None = None  # the same without the affected queries; None where nothing is left
+    kept: int = 0         # tasks that keep a query of every class without the affected ones
+    f1: float | None = None          # mean macro F1 over the kept tasks, as scored; None where no task is kept
+    f1_without: float | None = None  # the same without the affected queries
+
+    @property
+    def change(self):
+        """f1_without - f1, over the same tasks."""
+        return None if self.f1 is None else self.f1_without - self.f1
+
+
+NO_LISTS = "the image lists are not at hand"
+NO_FOLDERS = "the image folders are not known (--protocol names them)"
+NO_OWNERS = "no groups or slides are known for both sets of images"
 
 
 def find_leaks(result, units, sources):
     """List of Leak of one run. units: `Sources.units(result)`."""
-    same_set = result.sets["support"] == result.sets["query"]
-    names = [sources.names(result.sets, side) for side in ("support", "query")]
-    leaks = [_same_image(result, same_set, names, sources)]
+    return [_same_image(result, sources), _same_owner(result, units), *_pretraining(result, sources)]
+
+
+def _same_image(result, sources):
+    kind, numbers = "support, same image", sources.numbers(result, "image")
+    if numbers is None:
+        listed = all(sources.names(result, side) is not None for side in SIDES)
+        return Leak(kind, False, NO_FOLDERS if listed else NO_LISTS)
+    return _leak(kind, result, in_same_task(numbers[1][result.queries], numbers[0][result.supports]))
+
+
+def _same_owner(result, units):
     if units.name == "image":
-        leaks.append(Leak("support, same group", False, "no slides, patients or originals are known for these sets"))
-    else:
-        leaks.append(_leak(f"support, same {units.name}", result, in_same_task(units.query, units.support)))
-    return leaks + _pretraining(result, names[1], sources)
+        return Leak("support, same group", False, NO_OWNERS)
+    return _leak(f"support, same {units.name}", result, in_same_task(units.query, units.support))
 
 
-def _same_image(result, same_set, names, sources):
-    kind = "support, same image"
-    if same_set:
-        return _leak(kind, result, in_same_task(result.queries, result.supports))
-    if None in names:
-        return Leak(kind, False, "the image lists are not at hand")
-    files = [[(sources.root(result.sets[side]), name) for name in listed]
-             for side, listed in zip(("support", "query"), names, strict=True)]
-    number = {file: row for row, file in enumerate(files[0])}
-    as_support = np.array([number.get(file, -1) for file in files[1]])
-    return _leak(kind, result, in_same_task(as_support[result.queries], result.supports))
-
-
-def _pretraining(result, names, sources):
-    kind = "pre-training, same image"
-    training = sources.training_names(result.config["model"])
-    if training is None or names is None:
-        missing = "pre-training list of the encoder" if training is None else "list of the query images"
-        return [Leak(kind, False, f"the {missing} is not at hand (--protocol names it)")]
-    listed, root = training
-    if root is not None and sources.root(result.sets["query"]) not in (None, root):
-        return [_leak(kind, result, np.zeros(result.queries.shape, bool))]
-    seen = np.array([name in listed for name in names])
-    leaks = [_leak(kind, result, seen[result.queries])]
-    owners = sources.owners(result.sets, "query")
-    if owners is not None:
-        trained = {owner for owner, name in zip(owners[1], names, strict=True) if name in listed}
-        known = np.array([owner in trained for owner in owners[1]])
-        leaks.append(_leak(f"pre-training, same {owners[0]}", result, known[result.queries]))
-    return leaks
+def _pretraining(result, sources):
+    """Leaks of single images and of their owners."""
+    kind, training = "pre-training, same image", sources.training(result.config["model"])
+    if training is None:
+        return [Leak(kind, False, "the pre-training list of the encoder is not at hand (--protocol names it)")]
+    root = sources.root(result.sets["query"])
+    if sources.names(result, "query") is None or root is None:
+        return [Leak(kind, False, NO_LISTS if root is not None else NO_FOLDERS)]
+    leaks = [_leak(kind, result, sources.seen(result, "image")[result.queries])]
+    known = [kind for kind in KINDS if sources.keys(result, "query", kind) is not None]
+    if known and not same_folder(root, training[1]):
+        return [*leaks, Leak(f"pre-training, same {known[0]}", False, "the encoder saw images of another folder")]
+    for owner in known:
+        seen = sources.seen(result, owner)
+        if seen is not None:
+            return [*leaks, _leak(f"pre-training, same {owner}", result, seen[result.queries])]
+    return [*leaks, Leak("pre-training, same group", False, NO_OWNERS)]
 
 
 def in_same_task(query, support):
     """(T, Q) bool: which queries' numbers are among the supports of their task. query (T, Q), support (T, n) ints."""
     base = int(max(query.max(), support.max())) + 1
     tasks = np.arange(len(query))[:, None] * base
-    return np.isin(tasks + query, tasks + support) & (query >= 0)
+    return np.isin(tasks + query, tasks + support)
 
 
 def _leak(kind, result, affected):
     scores, kept = f1_without(result, affected)
+    figures = (float(result.f1[kept].mean()), float(scores[kept].mean())) if kept.any() else (None, None)
     return Leak(kind, True, "", int(affected.sum()), float(affected.mean()), int(affected.any(axis=1).sum()),
-                float(result.f1.mean()), float(np.mean(scores[kept])) if kept.any() else None)
+                int(kept.sum()), *figures)
 
 
 def f1_without(result, affected):

@@ -140,8 +140,8 @@ def all_runs(runs, target=None):
 
 def _needed_cell(run, kind):
     count = run.needed[kind]
-    if count is None:
-        return Cell("out of reach", (None,))
+    if isinstance(count, str):
+        return Cell(count, (None,))
     more = count - len(run.f1)
     return Cell(f"{count}" if more <= 0 else f"{count} ({more} more)", (count,))
 
@@ -181,8 +181,7 @@ def _sets(runs, sources):
             used = run.statistics[f"distinct_{side}"]
             seen[key] = (max(used, seen[key][0]) if key in seen else used, run)
     for (name, side, evaluation), (used, run) in seen.items():
-        names = sources.names(run.sets, side)
-        rows = len(names) if names else (run.encoder or {}).get("rows") if side == "support" else None
+        rows = sources.size(run.sets, side) or ((run.encoder or {}).get("rows") if side == "support" else None)
         table.rows.append([text_cell(name), text_cell(side), text_cell(evaluation), number_cell(rows, "{:,}"),
                            number_cell(used, "{:,}"), text_cell(run.unit), text_cell(run.sets.get(f"{side}_list"))])
     return table

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lowshot.errors import UserError
-from lowshot.report.sources import support_labels
+from lowshot.report.sources import drawn
 from lowshot.results import read_result
 
 SIDE = 64            # pixels of a thumbnail
@@ -49,12 +49,11 @@ def shown_tasks(runs, sources):
 
 
 def _shown_task(run, word, task, sources):
-    names = {side: sources.names(run.sets, side) for side in PER_CLASS}
+    result = read_result(run.path)
+    names = {side: sources.names(result, side) for side in PER_CLASS}
     if None in names.values():
         return None
-    result = read_result(run.path)
-    labels = {"support": support_labels(result), "query": result.query_labels}
-    rows = {"support": result.supports[task], "query": result.queries[task]}
+    rows, labels = ({side: drawn(result, side)[part] for side in PER_CLASS} for part in (0, 1))
     predicted = {"support": labels["support"], "query": result.predictions[task]}
     shown = ShownTask(f"{word} task of {run.label} (task {task})", float(run.macro[task]))
     for label, name in enumerate(run.classes):
@@ -63,7 +62,7 @@ def _shown_task(run, word, task, sources):
             own = np.flatnonzero(labels[side] == label)
             own = own[np.argsort(predicted[side][own] == label, kind="stable")][:count]  # the wrong ones first
             sides.append([tile for place in own if (tile := _tile(
-                sources.image_file(run.sets[side], names[side][rows[side][place]]), side, name,
+                sources.image_file(run.sets[side], names[side][rows[side][task, place]]), side, name,
                 run.classes[predicted[side][place]])) is not None])
         shown.rows.append((name, *sides))
     return shown if any(supports or queries for _, supports, queries in shown.rows) else None
