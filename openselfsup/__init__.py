@@ -4,3 +4,4 @@ Importing the package itself needs no torch; its modules do. See ARCHITECTURE.md
 """
 
 __version__ = "1.0.0"
+FIXED_ENCODERS = ("mean_rgb", "color_histogram", "random")  # that need no weights

@@ -13,28 +13,27 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from lowshot.errors import UserError
 from lowshot.files import file_sha256
 from lowshot.seeds import generator
+from openselfsup import FIXED_ENCODERS
 from openselfsup.checkpoint import fit, load_weights
 from openselfsup.models import PARTS
 from openselfsup.registry import build
 
-FIXED = ("mean_rgb", "color_histogram", "random")  # encoders without weights
-
 
 def build_encoder(name, pretrained, recipe, device, seed=0):
-    """Encoder `name` of FIXED, or, where that is None, a ResNet with the weights in `pretrained`.
+    """Encoder `name` of FIXED_ENCODERS, or, where that is None, a ResNet with the weights in `pretrained`.
 
-    recipe: ExtractionRecipe with the backbone and the normalisation. seed: of the random encoder's weights.
+    recipe: Recipe with the backbone and the normalisation. seed: of the random encoder's weights.
     UserError: neither or both are given, or the weights do not fit the backbone.
     """
     if (name is None) == (pretrained is None):
         raise UserError(f"give the weights of an encoder as --pretrained FILE, or one without: --encoder "
-                        f"{{{','.join(FIXED)}}}{'; not both' if name else ''}")
+                        f"{{{','.join(FIXED_ENCODERS)}}}{'; not both' if name else ''}")
     if name == "mean_rgb":
         return MeanRGB(device)
     if name == "color_histogram":
         return ColorHistogram(device)
     if name not in (None, "random"):
-        raise UserError(f"no encoder {name!r}; there are {', '.join(FIXED)}")
+        raise UserError(f"no encoder {name!r}; there are {', '.join(FIXED_ENCODERS)}")
     with torch.random.fork_rng(devices=[]):  # PyTorch's layers draw from the global generator
         torch.manual_seed(int(generator(seed, "encoder/random").integers(2**63)))
         backbone = build(recipe.backbone, PARTS["backbone"], f"{recipe.path}: model.backbone")

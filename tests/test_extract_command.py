@@ -291,3 +291,24 @@ def test_srun_gets_the_whole_command(site, run):
 def test_help_has_an_example(run, script):
     done = run(script, "--help")
     assert done.returncode == 0 and "--config configs/extraction" in done.stdout
+
+
+@pytest.mark.parametrize("script", ["extract", "visualize"])
+def test_help_does_not_wait_for_torch(run, script):
+    code = ("import runpy, sys; sys.argv[1:] = ['--help']\n"
+            f"try: runpy.run_path('wsi_workdir/{script}.py', run_name='__main__')\n"
+            "finally: print('torch' in sys.modules)")
+    assert run(sys.executable, "-c", code).stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("script, partition", [("dist_extract", []), ("srun_extract", ["part"])])
+def test_the_published_work_folder_is_explained(run, script, partition):
+    done = run("bash", f"tools/{script}.sh", *partition, "configs/extraction/extract_feats_LC.py", 1, "work_dirs/x")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "'work_dirs/x' is no option" in done.stderr and "--pretrained FILE and the features" in done.stderr
+
+
+def test_a_config_without_a_list_says_which_option_names_one(tmp_path):
+    with pytest.raises(UserError, match="extract.py: names no list .*--list FILE and its images with --root DIR"):
+        extract.main(["--encoder", "mean_rgb", "--config", str(ROOT / "configs/quickstart/extract.py"), "--output",
+                      str(tmp_path / "S.npy"), "--quiet"])

@@ -20,11 +20,6 @@ from lowshot import progress
 from lowshot.errors import UserError, run_command
 from lowshot.files import write_json, write_text
 from lowshot.lists import read_list
-from openselfsup.apis.extract import pick_device
-from openselfsup.apis.reading import Tiles, check_present
-from openselfsup.apis.recipe import load_recipe
-from openselfsup.encoders import build_encoder
-from openselfsup.visualize import CLUSTERS, STAGES, draw, maps_of, spread
 
 CONFIG = "configs/extraction/extract_feats_NCT_test.py"
 
@@ -41,7 +36,7 @@ def parse_args(argv):
     add("--config", default=CONFIG, metavar="FILE", help="extraction config (default: %(default)s)")
     add("--names", nargs="+", metavar="NAME", help="of the encoders (default: names of their files)")
     add("--count", type=int, default=10, metavar="N", help="tiles to draw (default: %(default)s)")
-    add("--clusters", type=int, nargs="+", default=CLUSTERS, metavar="K", help="numbers of clusters (default: 2 4 6)")
+    add("--clusters", type=int, nargs="+", default=(2, 4, 6), metavar="K", help="numbers of clusters (default: 2 4 6)")
     add("--seed", type=int, default=0, help="of k-means")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--quiet", action="store_true", help="no progress")
@@ -59,6 +54,12 @@ def parse_args(argv):
 
 def main(argv=None):
     args = parse_args(argv)
+    from openselfsup.apis.extract import pick_device  # here, not above: it imports torch
+    from openselfsup.apis.reading import Tiles, check_present
+    from openselfsup.apis.recipe import load_recipe
+    from openselfsup.encoders import build_encoder
+    from openselfsup.visualize import STAGES, draw, maps_of, spread
+
     recipe, images = load_recipe(args.config), read_list(args.list)
     if recipe.augmented:
         raise UserError(f"{args.config}: random operations give no fixed picture; name a config without them")
