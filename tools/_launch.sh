@@ -12,6 +12,25 @@ need_number() {
     esac
 }
 
+# need_words COUNT USAGE WORDS…: ends the script with USAGE unless there are COUNT words
+need_words() {
+    if [ $(( $# - 2 )) -lt "$1" ]; then
+        echo "usage: bash $0 $2" >&2
+        exit 2
+    fi
+}
+
+# need_option WORD…: ends the script where a word that is no option comes first, as the published WORK_DIR did
+need_option() {
+    case ${1:-} in
+        '' | -*) ;;
+        *)
+            echo "error: '$1' is no option: in the place of a work folder, name the weights with --pretrained FILE and" \
+                "the features to write with --output FILE.npy" >&2
+            exit 2 ;;
+    esac
+}
+
 # launch PROCESSES SCRIPT ARGUMENTS…: torchrun on this node, in the place of this shell so that signals reach it
 launch() {
     processes=$1

@@ -4,12 +4,9 @@
 # GPUS: processes on this machine; without GPUs they run on the CPU's cores.
 # Several nodes that share the output folder: the same command on each, with NNODES, NODE_RANK (0 …), MASTER_ADDR (of
 # node 0), MASTER_PORT or PORT.
-if [ $# -lt 2 ]; then
-    echo "usage: bash tools/dist_extract.sh CONFIG GPUS --pretrained F --output F.npy [options]" >&2
-    exit 2
-fi
-CONFIG=$1
-GPUS=$2
-shift 2
 . "$(dirname "$0")/_launch.sh"
-launch "$GPUS" extract.py --config "$CONFIG" --launcher pytorch "$@"
+need_words 2 "CONFIG GPUS --pretrained F --output F.npy [options]" "$@"
+config=$1 gpus=$2
+shift 2
+need_option "$@"
+launch "$gpus" extract.py --config "$config" --launcher pytorch "$@"

@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
 # Evaluate a classifier with several processes: bash tools/dist_test.sh CONFIG GPUS CHECKPOINT [options of tools/test.py]
-if [ $# -lt 3 ]; then
-    echo "usage: bash tools/dist_test.sh CONFIG GPUS CHECKPOINT [options of tools/test.py]" >&2
-    exit 2
-fi
-CONFIG=$1
-GPUS=$2
-CHECKPOINT=$3
-shift 3
 . "$(dirname "$0")/_launch.sh"
-launch "$GPUS" test.py "$CONFIG" "$CHECKPOINT" --launcher pytorch "$@"
+need_words 3 "CONFIG GPUS CHECKPOINT [options of tools/test.py]" "$@"
+config=$1 gpus=$2 checkpoint=$3
+shift 3
+launch "$gpus" test.py "$config" "$checkpoint" --launcher pytorch "$@"

@@ -1,14 +1,8 @@
 #!/usr/bin/env bash
 # Evaluate on a SLURM cluster: bash tools/srun_test.sh PARTITION CONFIG GPUS CHECKPOINT [options of tools/test.py]
 # Environment as for tools/srun_train.sh.
-if [ $# -lt 4 ]; then
-    echo "usage: bash tools/srun_test.sh PARTITION CONFIG GPUS CHECKPOINT [options of tools/test.py]" >&2
-    exit 2
-fi
-PARTITION=$1
-CONFIG=$2
-GPUS=$3
-CHECKPOINT=$4
-shift 4
 . "$(dirname "$0")/_launch.sh"
-queue "$PARTITION" "$GPUS" test.py "$CONFIG" "$CHECKPOINT" --launcher slurm "$@"
+need_words 4 "PARTITION CONFIG GPUS CHECKPOINT [options of tools/test.py]" "$@"
+partition=$1 config=$2 gpus=$3 checkpoint=$4
+shift 4
+queue "$partition" "$gpus" test.py "$config" "$checkpoint" --launcher slurm "$@"
