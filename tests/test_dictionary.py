@@ -188,11 +188,13 @@ def test_the_command_builds_keeps_and_refuses(run, protocol, tmp_path):
     assert facts["how"]["novel"] == [1] and facts["num_shift_vectors"] == 30
     stamp = files["PROTO"].stat().st_mtime_ns
     assert "kept" in run(*command).stdout and files["PROTO"].stat().st_mtime_ns == stamp
-    other = run(*command, "--novel_class", "2")
-    assert other.returncode == 2 and "made with other novel; build again with --overwrite" in other.stderr
+    other = run(*command, "--seed", "2")
+    assert other.returncode == 2 and "made with other seed; build again with --overwrite" in other.stderr
+    elsewhere = run(*command, "--novel_class", "2", "--dict_pth", tmp_path / "my dicts")  # not its own
+    assert str(tmp_path / "my dicts/m/wo_2") in elsewhere.stdout and files["PROTO"].stat().st_mtime_ns == stamp
     files["COV"].unlink()                                           # as if stopped half-way
     again = run(*command)
     assert again.returncode == 0 and "made again now" in again.stderr and files["COV"].exists()
     files["json"].unlink()
     assert "brought along" in run(*command).stderr
-    assert run(*command, "--novel_class", "2", "--overwrite").returncode == 0
+    assert run(*command, "--overwrite").returncode == 0

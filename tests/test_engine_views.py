@@ -120,6 +120,8 @@ def test_the_ablation_commands_run_to_the_end(world, run):
     xs, ys, _, _ = read_arrays(Path(protocol.workdir, "tasks", TASK, "task_7", f"4-way-2-shot_aug_{VIEWS}.npy"))
     assert xs.shape == (8, VIEWS + 1, DIM) and ys.shape == (8,)
     np.testing.assert_array_equal(xs[:, 0], np.load(protocol.features_file("enc", "base"))[tasks.support[7]])
+    done = run(tool, "--task", "NCT78_aug", "--overwrite", *options)
+    assert done.returncode == 2 and "--overwrite belongs to --task NCT78" in done.stderr
     done = run(tool, "--aug_times", VIEWS + 1, *options)
     assert done.returncode == 2 and "base_aug_5.npy is missing" in done.stderr
     for mode, more in (("linear", ("--aug_times", 4)), ("latent_aug", ("--aug_times", 2, "--num_aug_shots", 2))):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from lowshot.arguments import run_and_print, run_parser
+from lowshot.arguments import meta_test
 from lowshot.errors import run_command
 
 EXAMPLE = ("python wsi_workdir/distributed_meta_test.py --task near --num_task 1000 --num_shots 5 --mode latent_aug "
@@ -13,7 +13,7 @@ EXAMPLE = ("python wsi_workdir/distributed_meta_test.py --task near --num_task 1
 
 
 def main(argv=None):
-    run_and_print(run_parser(__doc__, EXAMPLE, task="mixture").parse_args(argv))
+    meta_test(argv, __doc__, EXAMPLE, task="mixture")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 
-from lowshot.arguments import run_and_print, run_parser
+from lowshot.arguments import meta_test
 from lowshot.errors import run_command
 
 EXAMPLE = ("python wsi_workdir/distributed_meta_test_wt_aug.py --mode latent_aug --aug_times 4 --num_aug_shots 4 "
@@ -18,7 +18,7 @@ EXAMPLE = ("python wsi_workdir/distributed_meta_test_wt_aug.py --mode latent_aug
 
 
 def main(argv=None):
-    run_and_print(run_parser(__doc__, EXAMPLE, task="NCT_78_aug").parse_args(argv))
+    meta_test(argv, __doc__, EXAMPLE, task="NCT_78_aug")
 
 
 if __name__ == "__main__":

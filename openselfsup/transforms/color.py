@@ -9,7 +9,7 @@ import numpy as np
 
 from lowshot.errors import UserError
 from openselfsup.transforms import batched
-from openselfsup.transforms.geometry import _probability
+from openselfsup.transforms.geometry import probability
 
 _LEVELS = np.arange(256, dtype=np.float32)
 
@@ -83,7 +83,7 @@ class RandomGrayscale:
     width = 1
 
     def __init__(self, p=0.1):
-        self.p = _probability(p)
+        self.p = probability(p)
 
     def draw(self, rng, height, width):
         return np.array([rng.random() < self.p], np.float64)

@@ -59,7 +59,7 @@ class RandomHorizontalFlip:
     width = 1
 
     def __init__(self, p=0.5):
-        self.p = _probability(p)
+        self.p = probability(p)
 
     def draw(self, rng, height, width):
         return np.array([rng.random() < self.p], np.float64)
@@ -122,7 +122,8 @@ def _interval(values, name):
     return tuple(values)
 
 
-def _probability(p):
+def probability(p):
+    """p, or UserError where it is none."""
     if not 0 <= p <= 1:
         raise UserError(f"p = {p!r} is no probability")
     return p

@@ -13,7 +13,7 @@ from openselfsup.transforms.geometry import (
     RandomResizedCrop,
     RandomVerticalFlip,
     Resize,
-    _probability,
+    probability,
 )
 
 
@@ -22,7 +22,7 @@ class RandomAppliedTrans:
 
     def __init__(self, transforms, p=0.5):
         self.operations = [build(t, OPERATIONS, "RandomAppliedTrans.transforms") for t in transforms]
-        self.p = _probability(p)
+        self.p = probability(p)
         self.width = 1 + sum(op.width for op in self.operations)
 
     @property

@@ -8,22 +8,24 @@ from lowshot.protocol import CLASSIFIERS, DEFAULT, MODES, SAMPLING, load_protoco
 from lowshot.results import read_result
 from lowshot.settings import LATENT, Settings, novel_of
 
+PUBLISHED_TASKS = 300  # of the published commands, where neither --num_task nor --protocol is given
 
-def run_parser(description, example, *, task, num_task=300, aug_times=0):
-    """ArgumentParser with the published options of a meta-test, given defaults, and this project's own."""
+
+def run_parser(description, example, task):
+    """ArgumentParser with the published options of a meta-test, `task` by default, and this project's own."""
     p = argparse.ArgumentParser(description=description, epilog=f"example:\n  {example}",
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--num_threads", type=int, default=48, help="worker processes, not more than there are cores")
     p.add_argument("--task", default=task, help=f"task of the protocol (default {task})")
-    p.add_argument("--num_task", type=int, help=f"tasks to score, the first ones of the task file (default {num_task}; "
-                   "with --protocol: the protocol's number)")
+    p.add_argument("--num_task", type=int, help="tasks to score, the first ones of the task file (default "
+                   f"{PUBLISHED_TASKS}; with --protocol: the protocol's number)")
     p.add_argument("--num_shots", type=int, default=5, help="support tiles a class (default 5)")
     p.add_argument("--num_aug_shots", type=int, default=100,
                    help="latent_aug: features that a support tile stands for, itself included (default 100)")
     p.add_argument("--mode", choices=MODES, default="linear", help="linear, or latent_aug (default linear)")
     p.add_argument("--clf", choices=CLASSIFIERS, default="Ridge", help="classifier (default Ridge)")
-    p.add_argument("--aug_times", type=int, default=aug_times,
-                   help=f"views of a support tile, the original included; 0: none but it (default {aug_times})")
+    p.add_argument("--aug_times", type=int, default=0,
+                   help="views of a support tile, the original included; 0 and 1: none but it (default 0)")
     p.add_argument("--num_prototypes", type=int, default=16, help="clusters of the dictionary (default 16)")
     p.add_argument("--dict_pth", help="folder of the dictionaries (default <workdir>/dict)")
     p.add_argument("--model", required=True, help="encoder, as named below extracted_feats")
@@ -43,7 +45,6 @@ def run_parser(description, example, *, task, num_task=300, aug_times=0):
     own.add_argument("--scheduler", help="address of the Dask scheduler, as tcp://host:8786")
     own.add_argument("--stats", action="store_true", help="print a second table: intervals, accuracy, quantiles")
     own.add_argument("--quiet", action="store_true", help="no progress bar")
-    p.set_defaults(num_task_published=num_task)
     return p
 
 
@@ -53,9 +54,8 @@ def settings_of(args):
     family = protocol.family(args.task)
     base = protocol.classes_of(family.support)
     asked = parse_novel(args.novel_class, len(base)) if args.novel_class is not None else None
-    published = vars(args).pop("num_task_published")
     if args.num_task is None:
-        args.num_task = family.num_tasks if args.protocol else published
+        args.num_task = family.num_tasks if args.protocol else PUBLISHED_TASKS
     args.seed = protocol.seed if args.seed is None else args.seed
     args.sampling = args.sampling or protocol.sampling
     folders = {"task_folder": args.task_data_pth, "dict_folder": args.dict_pth}
@@ -67,8 +67,9 @@ def settings_of(args):
                     **{name: getattr(args, name) for name in names}, **folders)
 
 
-def run_and_print(args):
-    """Do the run that the options name, unless its result is there, and print it."""
+def meta_test(argv, description, example, task):
+    """A whole meta-test command: do the run that the options name, unless its result is there, and print it."""
+    args = run_parser(description, example, task).parse_args(argv)
     settings = settings_of(args)
     outcome, = run_all([settings], workers=worker_count(args.num_threads), backend=args.backend,
                        scheduler=args.scheduler, quiet=args.quiet)

@@ -34,13 +34,16 @@ def parse_args(argv=None):
     p.add_argument("--task_out_dir", help="folder of the task files (default <workdir>/tasks)")
     p.add_argument("--num_threads", type=int, default=10, help="threads that write the files of --export_legacy")
     p.add_argument("--model", help="whose features (default: the task's model in the protocol, clp_wo_78)")
-    p.add_argument("--overwrite", action="store_true", help="replace other tasks that are there")
+    p.add_argument("--overwrite", action="store_true", help="NCT78: replace other tasks that are there")
     p.add_argument("--sampling", choices=SAMPLING, help="rule of drawing (default: the protocol's, published)")
     p.add_argument("--groups", help="CSV path,group for --sampling grouped (default: the protocol's)")
     p.add_argument("--seed", type=int, help="seed of the draws (default: the protocol's, 0)")
     p.add_argument("--protocol", default=DEFAULT, help=f"which data, classes and tasks (default {DEFAULT})")
     p.add_argument("--export_legacy", action="store_true", help="also write the authors' files, one folder a task")
-    return p.parse_args(argv)
+    args = p.parse_args(argv)
+    if args.overwrite and args.task != "NCT78":
+        p.error("--overwrite belongs to --task NCT78, which draws tasks; NCT78_aug leaves them as they are")
+    return args
 
 
 def main(argv=None):
