@@ -11,9 +11,10 @@ from lowshot.engine import run_all
 from lowshot.errors import UserError
 from lowshot.evaluate import Job, with_views
 from lowshot.generation import make_tasks
-from lowshot.legacy import read_arrays, views_of
+from lowshot.legacy import read_arrays
 from lowshot.results import read_result
 from lowshot.settings import Settings, TaskPlan
+from lowshot.views import views_of
 
 TASK = "NCT_78_aug"
 VIEWS = 5  # augmented ones

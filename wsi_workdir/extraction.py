@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from lowshot.errors import Terminated, UserError
-from lowshot.legacy import views_of
 from lowshot.lists import check_labels, read_list
 from lowshot.protocol import load_protocol, novel_tag
 from lowshot.tasks import check_rows, load_tasks
+from lowshot.views import views_of
 from openselfsup import distributed
 from openselfsup.apis.extract import Job, Settings, extract, pick_device, pick_workers
 from openselfsup.apis.recipe import load_recipe

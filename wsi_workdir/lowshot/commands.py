@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from lowshot.legacy import views_config, views_of
+from lowshot.views import views_config, views_of
 
 
 def command_line(script, *words):

@@ -21,6 +21,7 @@ from lowshot.files import arrays_sha256, json_sha256, read_json, write_json, wri
 from lowshot.seeds import generator
 
 SCHEMA = 1
+CONSTRUCT = "python wsi_workdir/dict_construction.py"
 JITTER = 1e-10            # of the mean variance, added to the diagonal so that a Cholesky factor exists
 SHIFT_CACHE_BYTES = 2**28  # of drawn shifts held in memory
 SHIFT_FILE_LIMIT = 2**29  # bytes; a larger shift bank is rebuilt instead of stored
@@ -150,16 +151,16 @@ def save_dictionary(folder, prefix, dictionary):
         write_npy(files["SHIFT"], np.stack([dictionary.shifts(k) for k in range(len(dictionary))]))
 
 
-def load_dictionary(folder, prefix, num_prototypes, dim=None):
+def load_dictionary(folder, prefix, num_prototypes, dim=None, made_by=CONSTRUCT):
     """Read a dictionary made here, or the three (or the first two) files of the authors.
 
     Without the JSON beside them the files are taken as they are, with a notice; shifts that are not stored are then
     drawn with the published number, 2,000, from seed 0. Covariances and stored shifts are memory-mapped.
-    UserError: missing files, shapes that disagree with each other, with K or with `dim` (width of the features),
-    numbers that are not finite, files other than the JSON describes.
+    made_by: the command that an error names. UserError: missing files, shapes that disagree with each other, with K or
+    with `dim` (width of the features), numbers that are not finite, files other than the JSON describes.
     """
     files = bank_files(folder, prefix, num_prototypes)
-    make = f"make it with wsi_workdir/dict_construction.py --num_prototypes {num_prototypes}"
+    make = f"make it with {made_by}"
     prototypes = np.array(_read_bank(files["PROTO"], (num_prototypes, dim), make))
     dim = prototypes.shape[1]
     covariances = _read_bank(files["COV"], (num_prototypes, dim, dim), make)

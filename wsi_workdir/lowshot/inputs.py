@@ -16,6 +16,7 @@ from lowshot.files import file_sha256, json_sha256
 from lowshot.settings import Settings
 from lowshot.solvers.device import choose_device
 from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
+from lowshot.views import views_of
 
 EVALUATION = 1  # raise it when the same inputs are to give other predictions
 
@@ -125,7 +126,7 @@ class Inputs:
         def make():
             if not folder.is_dir():
                 raise UserError(f"{folder}: no dictionary of {s.model}; make it with {s.dictionary_command}")
-            found = load_dictionary(folder, spec.prefix, s.num_prototypes, dim)
+            found = load_dictionary(folder, spec.prefix, s.num_prototypes, dim, s.dictionary_command)
             made_from = found.how.get("features_sha256")
             base = s.protocol.features_file(s.model, spec.set)
             if made_from and base.exists() and made_from != features_sha256(base):
@@ -141,7 +142,7 @@ class Inputs:
     def _views(self, s, tasks, dim):
         """Hash of the augmented views that the tasks need; UserError where one is missing or of another encoder."""
         name, needed = s.family.support, s.aug_times - 1
-        folder, prefix = legacy.views_of(s.protocol, s.model, name)
+        folder, prefix = views_of(s.protocol, s.model, name)
         command = views_command(s.protocol, s.model, name, needed, s.plan.path)
         missing = [view for view in range(needed) if not (folder / f"{prefix}_{view}.npy").is_file()]
         if missing:
@@ -165,7 +166,7 @@ class Inputs:
     def _job(self, s, tasks, hashes):
         spec, protocol = s.protocol.dictionary, s.protocol
         latent, views = s.mode == "latent_aug", s.aug_times > 1
-        folder, prefix = legacy.views_of(protocol, s.model, s.family.support)
+        folder, prefix = views_of(protocol, s.model, s.family.support)
         return Job(
             tasks=(str(self._task_file(s, tasks).absolute()), tasks.identity),
             support_features=(_absolute(protocol.features_file(s.model, s.family.support)), hashes["support_features"]),

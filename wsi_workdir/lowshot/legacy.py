@@ -12,15 +12,16 @@ import io
 import pickle
 import pickletools
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
+from lowshot.commands import extract_command
 from lowshot.errors import UserError
 from lowshot.features import labels_sha256, load_features, load_set, load_views
 from lowshot.files import replacing
 from lowshot.protocol import SAMPLING
 from lowshot.tasks import check_rows, make_task_set, task_stem
+from lowshot.views import views_of
 
 PROTOCOL = 3  # of pickle: read by every numpy that runs the authors' code
 
@@ -166,7 +167,8 @@ class _RowFinder:
     def _look_up(self, features, name, path):
         stored = self.protocol.features_file(self.model, name)
         if name not in self.tables:
-            self.tables[name] = {_digest(row): i for i, row in enumerate(load_features(stored))}
+            rows = load_features(stored, made_by=extract_command(self.protocol, self.model, name))
+            self.tables[name] = {_digest(row): i for i, row in enumerate(rows)}
         try:
             return np.array([self.tables[name][_digest(row)] for row in np.asarray(features, dtype=np.float32)])
         except KeyError:
@@ -185,8 +187,8 @@ def export(plan, tasks, model, threads=1, views=None):
     support tile (0: none). Returns the folder.
     """
     protocol, family, folder = plan.protocol, plan.family, plan.path.parent
-    (xs, ys), (xq, yq) = (load_set(protocol.features_file(model, name), protocol.labels_file(name), len(plan.classes))
-                          for name in (family.support, family.query))
+    (xs, ys), (xq, yq) = (load_set(protocol.features_file(model, name), protocol.labels_file(name), len(plan.classes),
+                                   extract_command(protocol, model, name)) for name in (family.support, family.query))
     plain = views is not None
     stem = task_stem(len(plan.classes), plan.num_shots, None if plain else plan.tag, plan.sampling)
     file = f"{stem}_aug_{views}" if views else stem if plain else f"{stem}_{model}"
@@ -203,15 +205,3 @@ def export(plan, tasks, model, threads=1, views=None):
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(write, range(tasks.num_tasks)))
     return folder
-
-
-def views_of(protocol, model, name):
-    """(folder, prefix) of the augmented views of a set: NCT_train -> (…/<model>/NCT_aug, 'NCT_aug')."""
-    prefix = f"{name.removesuffix('_train')}_aug"
-    return Path(protocol.workdir, "extracted_feats", model, prefix), prefix
-
-
-def views_config(protocol, name):
-    """Extraction config of the augmented views of a set."""
-    image_set = protocol.set(name)
-    return image_set.views or image_set.config.replace(name, views_of(protocol, "", name)[1])

@@ -8,7 +8,6 @@ from lowshot.errors import UserError
 from lowshot.features import features_sha256, labels_sha256, provenance_file
 from lowshot.files import file_sha256, json_sha256
 from lowshot.generation import make_tasks, set_labels
-from lowshot.legacy import views_config, views_of
 from lowshot.pipeline.children import call, script
 from lowshot.pipeline.listing import check_set
 from lowshot.pipeline.pretraining import Pretraining, resolved_config
@@ -16,6 +15,7 @@ from lowshot.pipeline.records import Step
 from lowshot.protocol import parse_novel
 from lowshot.results import find_results
 from lowshot.tasks import load_tasks
+from lowshot.views import views_config, views_of
 
 
 def pretrain_steps(plan):
