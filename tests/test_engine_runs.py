@@ -28,6 +28,8 @@ from lowshot.errors import UserError
 from lowshot.files import read_json
 from lowshot.generation import make_tasks
 from lowshot.inputs import Inputs
+from lowshot.pipeline.plan import Plan
+from lowshot.pipeline.steps import dictionary_steps
 from lowshot.results import find_results, read_result
 from lowshot.settings import Settings, TaskPlan, runs_of, task_files_of
 
@@ -345,6 +347,18 @@ def test_one_encoder_has_a_dictionary_for_each_novel_class(world, run):
     assert novel == {1: [1], 3: [3]}
 
 
+def test_the_pipeline_makes_the_dictionaries_that_its_runs_read(world):
+    """No two of them in one place, nor under one record."""
+    protocol, _ = world
+    methods = (("enc", "latent_aug", "Ridge"), ("enc_wo_3", "latent_aug", "Ridge"))
+    near = replace(protocol.tasks["near"], novel_classes=(1, 3), methods=methods)
+    plan = Plan(replace(protocol, tasks={"near": near}))
+    steps = list(dictionary_steps(plan))
+    made = {step.outputs[0].parent.relative_to(Path(protocol.workdir, "dict")).as_posix() for step in steps}
+    assert made == {"enc/wo_1", "enc/wo_3", "enc_wo_3/wo_1", "enc_wo_3"} and len({step.item for step in steps}) == 4
+    assert {step.outputs[0].parent for step in steps} == {run.dictionary_folder for run in plan.all_runs}
+
+
 @pytest.mark.parametrize("model", ["enc", "unknown"])
 @pytest.mark.parametrize("views", [False, True])
 def test_the_commands_that_errors_name_parse(world, model, views):
@@ -352,6 +366,7 @@ def test_the_commands_that_errors_name_parse(world, model, views):
     extract = load_command("wsi_workdir/extract.py")
     command = views_command(protocol, model, "base", 3, "t.npz") if views else extract_command(protocol, model, "base")
     words = shlex.split(command.partition(" (")[0])
+    assert ("sets.base.views is to name an extraction config" in command) == views
     assert words[:2] == ["python", "wsi_workdir/extract.py"]
     args = extract.parse_args(words[2:])
     assert (args.views, args.rows) == ((3, ["t.npz"]) if views else (None, None))

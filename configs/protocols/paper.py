@@ -24,7 +24,7 @@ images = dict(made_by='commands', NCT_train='python tools/prepare_data/nct.py',
 _extract = 'configs/extraction/extract_feats_'
 sets = dict(
     NCT_train=dict(list='data/NCT/meta/train_labeled.txt', root='data/NCT/data', classes='NCT',
-                   config=_extract + 'NCT_train.py'),
+                   config=_extract + 'NCT_train.py', views=_extract + 'NCT_aug.py'),  # views: augmented, for aug_times
     NCT_test=dict(list='data/NCT/meta/test_labeled.txt', root='data/NCT/data', classes='NCT',
                   config=_extract + 'NCT_test.py'),
     LC=dict(list='data/LC25000/meta/img_list_labeled.txt', root='data/LC25000/data', classes='LC25000',

@@ -1,9 +1,8 @@
 """The commands that errors name: each makes what is missing, as it is asked for, and can be pasted into a shell."""
 
 import shlex
-from pathlib import Path
 
-from lowshot.views import views_config, views_of
+from lowshot.views import no_views_config, views_config, views_of
 
 
 def command_line(script, *words):
@@ -25,10 +24,9 @@ def views_command(protocol, model, name, count, tasks):
     known = model in protocol.models
     words = _of_protocol(protocol, model, name) if known else _of_files(protocol, model, name)
     output = [] if known else ["--output", folder / f"{prefix}.npy"]
-    absent = "" if Path(config).is_file() else (
-        f" ({config} is to be written: random operations, as in configs/extraction/extract_feats_NCT_aug.py; "
-        f"{protocol.path} may name another in sets.{name}.views)")
-    return command_line("extract.py", *words, *output, "--config", config, "--views", count, "--rows", tasks) + absent
+    absent = "" if config else f" ({no_views_config(protocol, name)})"
+    return command_line("extract.py", *words, *output, "--config", config or "CONFIG", "--views", count, "--rows",
+                        tasks) + absent
 
 
 def _of_protocol(protocol, model, name):

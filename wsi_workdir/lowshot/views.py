@@ -10,6 +10,15 @@ def views_of(protocol, model, name):
 
 
 def views_config(protocol, name):
-    """Extraction config of the augmented views of a set: as the protocol says, else as the set's own is named."""
+    """Extraction config of the augmented views of a set, or None where it is not there: the one that the protocol
+    names, else that of the set with the prefix of its views in the name."""
     image_set = protocol.set(name)
-    return image_set.views or image_set.config.replace(name, views_of(protocol, "", name)[1])
+    usual = image_set.config.replace(name, views_of(protocol, "", name)[1])
+    config = image_set.views or (usual if usual != image_set.config else None)
+    return config if config and Path(config).is_file() else None
+
+
+def no_views_config(protocol, name):
+    """What to do where `views_config` finds none."""
+    return (f"{protocol.path}: sets.{name}.views is to name an extraction config with random operations, such as "
+            "configs/extraction/extract_feats_NCT_aug.py")

@@ -15,7 +15,7 @@ from lowshot.pipeline.records import Step
 from lowshot.protocol import parse_novel
 from lowshot.results import find_results
 from lowshot.tasks import load_tasks
-from lowshot.views import views_config, views_of
+from lowshot.views import no_views_config, views_config, views_of
 
 
 def pretrain_steps(plan):
@@ -117,6 +117,8 @@ def _view_step(plan, model, name, count, task_files):
               *(["--overwrite"] if again else [])])
 
     def inputs():
+        if config is None:
+            raise UserError(no_views_config(plan.protocol, name))
         listed = check_set(plan.protocol.set(name), len(plan.protocol.classes_of(name)))
         return {**_encoder_inputs(plan.protocol, model), "views": count,
                 "config": json_sha256(resolved_config(config)), "list": file_sha256(listed.path),
