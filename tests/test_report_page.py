@@ -17,8 +17,10 @@ from lowshot.errors import UserError
 from lowshot.lists import write_list
 from lowshot.report.commands import command_of
 from lowshot.report.contrasts import ABLATED, ablations
+from lowshot.report.figures import method_markers
 from lowshot.report.overview import chance_f1
 from lowshot.report.runs import read_evidence
+from lowshot.report.selection import grids
 from lowshot.report.sources import Sources
 from lowshot.report.writing import write_report
 from lowshot.statistics import f1_scores
@@ -208,6 +210,17 @@ def test_views_and_augmented_shots_that_rise_together_are_one_series(tmp_path):
         (("num_prototypes",), [(4,), (8,), (16,)]), (("num_aug_shots",), [(4,), (9,), (16,), (100,)]),
         (("aug_times",), [(4,), (9,), (16,)]), (("aug_times", "num_aug_shots"), [(2, 2), (3, 3), (4, 4)])]
     assert [keys for keys, *_ in found] == [keys for keys, *_ in ABLATED]
+
+
+def test_lines_of_one_colour_and_style_have_markers_of_their_own(tmp_path):
+    for shots in (1, 5):
+        for clf in ("Ridge", "logistic_regression"):
+            for count in (4, 16):
+                draw_result(tmp_path, tasks=4, mode="latent_aug", num_prototypes=count, num_shots=shots, clf=clf)
+    runs = read_evidence([tmp_path], Sources()).runs
+    grid, = grids(runs)
+    markers = method_markers({method: runs[grid.cells[method, 1][0]] for method in grid.methods})
+    assert set(markers) == {"FSP + LA", "FSP + LA (K=4)"} and len(set(markers.values())) == 2
 
 
 def test_names_that_look_like_formulas_are_drawn_as_they_are(tmp_path):

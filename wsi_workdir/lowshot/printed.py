@@ -9,7 +9,8 @@ def print_run(result, namespace, stats=False, now=None):
     """Print one run as the published script did.
 
     result: Result. namespace: argparse.Namespace, printed as it is. now: datetime of the first line, default now.
-    stats: also print `stats_table`.
+    stats: also print `stats_table`. A single task has no half-width: its lines read 'F1 nan', as published, so that
+    parsers find two numbers on each; tables and the report show – instead.
     """
     c = result.config
     print(now or datetime.datetime.now())

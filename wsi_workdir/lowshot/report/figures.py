@@ -23,7 +23,7 @@ def f1_by_shots(grid, runs):
     panels = [c for c in (*CLASSIFIERS, *sorted({r.config["clf"] for r in first.values()} - set(CLASSIFIERS)))
               if any(r.config["clf"] == c for r in first.values())]
     colours = colours_of({r.family for r in first.values()})
-    markers = _markers(first)
+    markers = method_markers(first)
     handles = {}
     with drawing(max(3.6, 2.6 * len(panels)), 3.3, 1, len(panels), sharey=True) as (figure, axes):
         for ax, clf in zip(axes, panels, strict=True):
@@ -50,7 +50,7 @@ def _without_classifier(method, run):
     return method.replace(f" · {SHORT.get(run.config['clf'], run.config['clf'])}", "", 1)
 
 
-def _markers(first):
+def method_markers(first):
     """Marker of each method without its classifier: those of one encoder and mode differ, in the order they come."""
     seen, markers = {}, {}
     for method, run in first.items():

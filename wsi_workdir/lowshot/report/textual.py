@@ -23,5 +23,5 @@ def comparison_lines(a, b, result, unit):
 
 
 def _percent(interval):
-    half = "   ?" if interval.half is None else f"{100 * interval.half:.2f}"
+    half = "   –" if interval.half is None else f"{100 * interval.half:.2f}"
     return f"{100 * interval.mean:6.2f} ± {half}"
