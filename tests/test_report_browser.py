@@ -123,6 +123,26 @@ def test_tables_filter_by_text_and_by_choice_and_say_how_many(driver, page):
     assert count == "3 of 12 rows"
 
 
+def test_a_live_page_reloads_with_what_was_set_until_it_is_paused(driver, page, tmp_path):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    write_report([page.parent.parent / "r"], tmp_path, refresh=1, live="Live: 12 results so far.")
+    show(driver, tmp_path / "report.html", 1400)
+    button = "document.querySelector('#live button')"
+    driver.execute_script("window.before = true; const f = document.querySelector('input[data-table=all_runs-table]');"
+                          "f.value = 'clp'; f.dispatchEvent(new Event('input'));")
+    _sort(driver, "all_runs-table", 5)
+    driver.execute_script("document.querySelector('#all_runs > details').open = false")
+    WebDriverWait(driver, 60).until(lambda d: d.execute_script("return !window.before && document.readyState") ==
+                                    "complete")
+    driver.execute_script(f"{button}.click()")
+    assert driver.execute_script(f"return {button}.textContent") == "Go on"
+    values = [float(v) for v in _cells(driver, "all_runs-table", 5)]
+    assert len(values) == 6 and values == sorted(values, reverse=True)
+    assert driver.execute_script("return document.querySelector('#all_runs > details').open") is False
+    assert driver.get_log("browser") == []
+
+
 def test_confusion_follows_the_chosen_run(driver, page):
     show(driver, page, 1400)
     read = "return document.getElementById('confusion-table').textContent"
