@@ -61,6 +61,7 @@ def test_lists_and_tuples_are_the_same_data():
     (dict(tasks__near__methods=[["clp", {}, "Ridge"]]), "a method is"),
     (dict(tasks__near__novel_classes=[[0, 1, 2]]), "all 3 classes, none is left"),
     (dict(models__clp_wo_2__novel=[0, 1, 2]), "all 3 classes, none is left"),
+    (dict(models__clp_wo_2__novel=[1, 1]), "names a class twice"),
     (dict(tasks__near__methods=[["clp_wo_{novel}", "linear"]]), "a method is"),
     (dict(tasks__near__methods=[["fsp", "linear", "Ridge"]]), "no model 'fsp'"),
     (dict(tasks__near__methods=[["clp", "linear", "ridge"]]), "no classifier 'ridge'; did you mean 'Ridge'"),

@@ -225,7 +225,9 @@ def _check_classes(listed, count, where):
 def _check_novel(entry, count, where):
     """entry: classes that are left out together."""
     _check_classes(entry, count, where)
-    if len(set(entry)) == count:
+    if len(set(entry)) < len(entry):
+        raise UserError(f"{where} {entry!r} names a class twice")
+    if len(entry) == count:
         raise UserError(f"{where} {entry!r} are all {count} classes, none is left to be a base class")
 
 
