@@ -7,7 +7,7 @@ from lowshot.report.selection import place_of
 from lowshot.report.tables import APART, DAGGER, Cell, Column, Table, figure, number_cell, text_cell
 
 CLOSED = "± is the closed 95 % half-width: t over tasks, for further tasks from these same images."
-OPEN = ("open ± is the open 95 % half-width: for new {units} from the same source. "
+OPEN = ("Open ± is the open 95 % half-width: for new {units} from the same source. "
         "It does not shrink below what the data allow.")
 
 

@@ -35,13 +35,16 @@ class Figure:
 
     @property
     def inline(self):
-        """SVG for the page: ids of its own, the page's text colour and font, no prologue, no fixed size."""
+        """SVG for the page: ids of its own, the page's text colour and font, no prologue, no fixed size (style.css
+        may ask for the natural width)."""
         svg = self.svg[self.svg.index("<svg"):]
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
         svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{self.key}-", svg)
         svg = svg.replace(INK, "currentColor").replace("'DejaVu Sans'", "inherit")
         head, body = svg.split(">", 1)
-        return re.sub(r'\s(width|height)="[^"]*"', "", head) + ' role="presentation">' + body
+        width = re.search(r'\swidth="([^"]*)"', head)[1]
+        head = re.sub(r'\s(width|height)="[^"]*"', "", head)
+        return f'{head} role="presentation" style="--natural: {width}">{body}'
 
 
 @contextmanager
