@@ -76,6 +76,13 @@ def test_shots_and_queries_are_no_more_than_the_smallest_class_allows(root):
     assert (near.shots, near.queries) == ((1,), 2)
 
 
+def test_prototypes_are_no_more_than_the_training_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_images("few", [f"{name}/{i}.png" for name in "ab" for i in range(6)])
+    prepare("few")
+    assert load_protocol("data/own/meta/protocol.py").dictionary.num_prototypes == len(side("train")) < 16
+
+
 def test_classes_in_an_order_of_the_users(root):
     prepare(root, *BY_CLASS, "--classes", "fat, loose", "Tumör")
     assert load_protocol("data/own/meta/protocol.py").classes["own"] == ("fat, loose", "Tumör")

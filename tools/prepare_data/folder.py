@@ -129,7 +129,8 @@ def refuse_one_sided(counts, classes):
 def describe(args, classes, counts, grouped):
     meta = args.out / "meta"
     return OwnSet(name=args.name, root=args.root.as_posix(), meta=meta, classes=classes, models=tuple(args.models),
-                  fewest_train=int(counts[0].min()), fewest_test=int(counts[1].min()), seed=args.seed,
+                  train=int(counts[0].sum()), fewest_train=int(counts[0].min()), fewest_test=int(counts[1].min()),
+                  seed=args.seed,
                   slide=args.group_part if (args.group_part or 0) >= 0 else None,
                   groups=(meta / "groups.csv").as_posix() if grouped else None)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 SHOTS = (1, 5, 10)
 QUERIES = 15
+PROTOTYPES = 16
 ENCODERS = ("random", "mean_rgb", "color_histogram")  # need no weights: the protocol runs at once
 
 
@@ -14,6 +15,7 @@ class OwnSet:
     root: str                # data root, as the lists' paths are relative to it
     meta: Path               # folder of the lists
     classes: tuple           # names in label order
+    train: int               # training images
     fewest_train: int        # images of the smallest class on each side
     fewest_test: int
     groups: str | None = None  # path of the group table
@@ -23,8 +25,8 @@ class OwnSet:
 
 
 def protocol_text(own):
-    """Python source that `lowshot.protocol.load_protocol` reads. Shots and queries are as many as the classes allow.
-    Colour encoders are scored without augmentation: they are a warning, not a method."""
+    """Python source that `lowshot.protocol.load_protocol` reads: shots, queries, prototypes as many as the images
+    allow. Colour encoders are scored without augmentation: they are a warning, not a method."""
     shots = tuple(shot for shot in SHOTS if shot <= own.fewest_train)
     queries = min(QUERIES, own.fewest_test)
     models = [f"    {name!r}: dict(encoder={name!r})," for name in ENCODERS if name not in own.models]
@@ -51,7 +53,7 @@ def protocol_text(own):
         f"classes = dict(own={own.classes!r})",
         "sets = dict(", *sets, ")",
         "models = {", *models, "}",
-        "dictionary = dict(set='train', prefix='own', num_prototypes=16)",
+        f"dictionary = dict(set='train', prefix='own', num_prototypes={min(PROTOTYPES, own.train)})",
         "tasks = dict(near=dict(",
         f"    support='train', query='test', shots={shots!r}, queries={queries}, num_tasks=1000,",
         "    methods=(", *methods, "    )))", ""])
