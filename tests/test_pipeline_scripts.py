@@ -49,21 +49,29 @@ def test_a_failing_stage_keeps_its_exit_code(tmp_path):
 
 
 def test_output_goes_to_a_log_unless_it_is_piped(tmp_path):
-    log = ROOT / "wsi_workdir/logs/generate_ablation_tasks.txt"
-    kept = log.read_bytes() if log.exists() else None
-    log.unlink(missing_ok=True)
-    try:
-        with open(tmp_path / "out.txt", "w") as stream:  # a file, as on a cluster
-            subprocess.run(["sh", "wsi_workdir/scripts/generate_ablation_tasks.sh", "--dry_run"], cwd=ROOT, check=True,
-                           stdout=stream, stderr=subprocess.STDOUT, env={**os.environ, "PYTHON": sys.executable})
-        assert log.read_text() == (tmp_path / "out.txt").read_text() != ""
-        log.unlink()
-        shell("sh", "wsi_workdir/scripts/generate_ablation_tasks.sh", "--dry_run")
-        assert not log.exists()
-    finally:
-        log.unlink(missing_ok=True)
-        if kept is not None:
-            log.write_bytes(kept)
+    for part in ("configs", "openselfsup", "wsi_workdir/lowshot", "wsi_workdir/run_protocol.py"):
+        (tmp_path / part).parent.mkdir(exist_ok=True)
+        (tmp_path / part).symlink_to(ROOT / part)
+    shutil.copytree(ROOT / "wsi_workdir/scripts", tmp_path / "wsi_workdir/scripts")
+    command = ["sh", str(tmp_path / "wsi_workdir/scripts/generate_ablation_tasks.sh"), "--dry_run"]
+    log = tmp_path / "wsi_workdir/logs/generate_ablation_tasks.txt"
+    with open(tmp_path / "out.txt", "w") as stream:  # a file, as on a cluster
+        subprocess.run(command, check=True, stdout=stream, stderr=subprocess.STDOUT,
+                       env={**os.environ, "PYTHON": sys.executable})
+    assert log.read_text() == (tmp_path / "out.txt").read_text() != ""
+    log.unlink()
+    shell(*command)
+    assert not log.exists()
+
+
+@pytest.mark.parametrize("script", ["wsi_workdir/scripts/quickstart.sh", "tests/run.sh"])
+def test_an_environment_with_an_old_python_is_refused_before_anything_is_installed(script, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").write_text("#!/bin/sh\necho \"$@\" >> \"$0.log\"; exit 1\n")
+    (tmp_path / "bin/python").chmod(0o755)
+    done = shell("sh", script, VIRTUAL_ENV=str(tmp_path))
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "Python 3.11 or newer is needed" in done.stderr
+    assert "pip" not in (tmp_path / "bin/python.log").read_text()
 
 
 @pytest.mark.parametrize("name", SHELLS)
@@ -75,9 +83,9 @@ def test_quickstart_finds_a_folder_of_tiles_from_where_the_user_stands(name, tmp
     with open(ROOT / "requirements.txt") as stream:  # as if installed before
         stamp = subprocess.run(["cksum"], stdin=stream, text=True, capture_output=True, check=True).stdout
     (environment / ".few-shot-wsi-requirements.txt").write_text(stamp)
-    done = subprocess.run([name, str(ROOT / "wsi_workdir/scripts/quickstart.sh"), "--tiles", "my tiles",
-                           "--log", tmp_path / "log.txt", "--workdir", tmp_path / "work"], cwd=tmp_path, text=True,
-                           capture_output=True, timeout=600,
+    options = ["--tiles", "my tiles", "--log", tmp_path / "log.txt", "--workdir", tmp_path / "work"]
+    done = subprocess.run([name, ROOT / "wsi_workdir/scripts/quickstart.sh", *options], cwd=tmp_path, text=True,
+                          capture_output=True, timeout=600,
                           env={**os.environ, "VIRTUAL_ENV": str(environment), "PYTHONPATH": os.pathsep.join(
                               path for path in sys.path if path.endswith("site-packages"))})
     assert done.returncode == 2

@@ -6,6 +6,7 @@ install() {
     [ -n "$environment" ] || make_environment
     PYTHON=$environment/bin/python
     export PYTHON
+    new_enough "$PYTHON" "deactivate $environment, or activate one of a newer Python"
     for file in "$@"; do
         stamp=$environment/.few-shot-wsi-$(echo "$file" | tr / -)
         wanted=$(cksum < "$file")
@@ -22,10 +23,15 @@ install() {
 make_environment() {
     environment=$PWD/.venv
     "$environment/bin/python" -m pip --version > /dev/null 2>&1 && return
-    if ! "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-        echo "error: Python 3.11 or newer is needed; name it as PYTHON=/path/to/python3" >&2
-        exit 2
-    fi
+    new_enough "${PYTHON:-python3}" "name it as PYTHON=/path/to/python3"
     echo "making a virtual environment in .venv"
     "${PYTHON:-python3}" -m venv --clear .venv
+}
+
+# new_enough PYTHON CURE: ends the script where this interpreter is too old, or none
+new_enough() {
+    if ! "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
+        echo "error: $1: Python 3.11 or newer is needed; $2" >&2
+        exit 2
+    fi
 }
