@@ -15,8 +15,8 @@ from PIL import Image
 from benchmarks.report import draw_result
 from lowshot.errors import UserError
 from lowshot.lists import write_list
+from lowshot.report.ablations import ABLATED, ablations
 from lowshot.report.commands import command_of
-from lowshot.report.contrasts import ABLATED, ablations
 from lowshot.report.figures import method_markers
 from lowshot.report.overview import chance_f1
 from lowshot.report.runs import read_evidence

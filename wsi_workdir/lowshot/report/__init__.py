@@ -3,6 +3,6 @@
     from lowshot.report.writing import write_report
     write_report(["wsi_workdir/workdir/results"], "report")
 
-`runs` reads and checks results, `variants` tells equal settings apart, `selection` sets runs side by side, `overview`
-and `contrasts` make tables, `figures` draws, `page` puts it together.
+`runs` reads and checks results, `variants` tells equal settings apart, `selection` sets runs side by side,
+`overview`, `contrasts` and `ablations` make tables, `figures` draws, `page` puts it together.
 """

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from lowshot.report.contrasts import ABLATED, ablated_value, ablated_words, ablations, gains, linear_of, series_name
+from lowshot.report.ablations import ABLATED, ablated_value, ablated_words, ablations, linear_of, series_name
+from lowshot.report.contrasts import gains
 from lowshot.report.runs import SHORT
 from lowshot.report.selection import CLASSIFIERS, place_of
 from lowshot.report.style import COLOURS, FAINT, INK, MARKERS, colours_of, drawing, finish, grid_lines, legend_below

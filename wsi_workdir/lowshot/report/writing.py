@@ -8,7 +8,7 @@ from pathlib import Path
 from lowshot.errors import UserError
 from lowshot.files import replacing, write_json, write_text
 from lowshot.published import summarise
-from lowshot.report import contrasts, figures, overview, selection, tiles
+from lowshot.report import ablations, contrasts, figures, overview, selection, tiles
 from lowshot.report.page import render
 from lowshot.report.runs import read_evidence
 from lowshot.report.sources import Sources
@@ -61,7 +61,7 @@ def make_content(evidence, sources, target=None, pictures=()):
         main_tables=[table for each in stands for table in overview.main_tables(*each, runs)], comparisons=compared,
         gain_tables=[table for grid in grids for table in contrasts.gain_tables(grid, runs)],
         class_tables=[table for grid in grids for table in overview.class_tables(grid, runs)],
-        ablations=contrasts.ablation_table(runs), published=contrasts.published_table(matches), matches=matches,
+        ablations=ablations.ablation_table(runs), published=contrasts.published_table(matches), matches=matches,
         leakage=contrasts.leakage_table(runs), leakage_lines=contrasts.leakage_lines(runs),
         sanity=contrasts.sanity_table(runs), all_runs=overview.all_runs(runs, target),
         provenance=overview.provenance(runs, sources), figures=figures.draw_all(runs, grids, best, matches),
