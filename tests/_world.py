@@ -6,8 +6,10 @@ import numpy as np
 
 from lowshot.dictionary import build_dictionary, save_dictionary
 from lowshot.features import unit_length
+from lowshot.generation import make_tasks
 from lowshot.lists import write_list
 from lowshot.protocol import load_protocol
+from lowshot.settings import task_files_of
 
 DIM = 12
 PROTOCOL = """
@@ -67,3 +69,11 @@ def make_world(folder, slides=6, per_class=30):
     path = folder / "protocol.py"
     path.write_text(PROTOCOL.format(workdir=str(workdir), root=str(folder)))
     return load_protocol(path), path
+
+
+def make_world_with_tasks(folder):
+    """`make_world`, and every task file of its protocol drawn."""
+    protocol, path = make_world(folder)
+    for plan in task_files_of(protocol):
+        make_tasks(plan)
+    return protocol, path

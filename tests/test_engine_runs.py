@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -14,22 +13,17 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from _world import make_world
-from conftest import ROOT, load_command
+from _world import make_world_with_tasks
+from conftest import ROOT
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
 from lowshot import evaluate, inputs
-from lowshot.commands import extract_command, views_command
-from lowshot.dictionary import bank_files
 from lowshot.engine import is_done, run_all
 from lowshot.errors import UserError
-from lowshot.files import read_json
 from lowshot.generation import make_tasks
 from lowshot.inputs import Inputs
-from lowshot.pipeline.plan import Plan
-from lowshot.pipeline.steps import dictionary_steps
 from lowshot.results import find_results, read_result
 from lowshot.settings import Settings, TaskPlan, runs_of, task_files_of
 
@@ -38,10 +32,7 @@ META_TEST = "wsi_workdir/distributed_meta_test.py"
 
 @pytest.fixture
 def world(tmp_path):
-    protocol, path = make_world(tmp_path)
-    for plan in task_files_of(protocol):
-        make_tasks(plan)
-    return protocol, path
+    return make_world_with_tasks(tmp_path)
 
 
 def small_chunks(monkeypatch, size=7):
@@ -258,120 +249,3 @@ def test_the_printed_block_is_as_published(world, run):
     assert all(words in table for words in ("F1 tumour", "macro F1", "harmonic mean", "F1 novel classes", "closed"))
     result, = find_results(Path(world[0].workdir, "results"))
     np.testing.assert_allclose(figures[:-1, 0], 100 * read_result(result).f1.mean(0), atol=0.0051)
-
-
-def spoil(protocol, what):
-    """Bring about one fault in the files of a world."""
-    features, labels = protocol.features_file("enc", "base"), protocol.labels_file("base")
-    stored = np.load(features)
-    if what == "nan":
-        stored[5, 2] = np.nan
-        np.save(features, stored)
-    elif what == "fewer features":
-        np.save(features, stored[:-1])
-    elif what == "another width":
-        np.save(features, stored[:, :-1])
-    elif what == "no features":
-        features.unlink()
-    elif what == "other labels":
-        np.save(labels, np.load(labels)[::-1].copy())
-    elif what == "no tasks":
-        shutil.rmtree(Path(protocol.workdir, "tasks"))
-    elif what == "no dictionary":
-        shutil.rmtree(Path(protocol.workdir, "dict"))
-    elif what == "narrow dictionary":
-        for bank in Path(protocol.workdir, "dict", "enc").glob("*PROTO*"):
-            np.save(bank, np.load(bank)[:, :-1])
-
-
-@pytest.mark.parametrize("what, words", [
-    ("nan", "base.npy: row 5 holds NaN"), ("fewer features", "119 rows, but labels or list have 120"),
-    ("another width", "features of base are 11 wide, those of test 12"),
-    ("no features", "make it with python wsi_workdir/extract.py --protocol .*protocol.py --model enc --sets base"),
-    ("other labels", "drawn for other data or another task .support_labels_sha256 differ."),
-    ("no tasks", "make it with python wsi_workdir/tools/generate_task.py --task out --num_shots 2 --num_task 60"),
-    ("no dictionary", "make it with python wsi_workdir/dict_construction.py --model enc --num_prototypes 4"),
-    ("narrow dictionary", "expected floats 4 × 12")])
-def test_inputs_that_do_not_fit_are_refused_before_the_first_task(world, what, words):
-    protocol, _ = world
-    settings = Settings(protocol, "out", "enc", "latent_aug", num_shots=2, num_task=60, num_prototypes=4)
-    spoil(protocol, what)
-    with pytest.raises(UserError, match=words):
-        run_all([settings], quiet=True)
-    assert not Path(protocol.workdir, "results").exists()
-
-
-@pytest.mark.parametrize("change, words", [
-    ({"num_task": 61}, "holds 60 tasks, 61 are asked for"), ({"mode": "linaer"}, "did you mean 'linear'"),
-    ({"clf": "svm"}, "--clf 'svm'"), ({"num_shots": 0}, "--num_shots 0"), ({"aug_times": -1}, "--aug_times -1"),
-    ({"task": "outt"}, "did you mean 'out'"), ({"seed": -1}, "--seed -1"),
-    ({"mode": "latent_aug", "latent": "expected", "clf": "logistic_regression"}, "no closed form")])
-def test_wrong_settings_are_refused(world, change, words):
-    with pytest.raises(UserError, match=words):
-        run_all([Settings(**{"protocol": world[0], "task": "out", "model": "enc", "num_shots": 2, **change})])
-
-
-def test_a_model_scored_on_other_novel_classes_is_noticed(world, capfd):
-    protocol, _ = world
-    settings = Settings(protocol, "NCT_78_aug", "enc_wo_3", num_shots=2, num_task=60, novel=(2, 3))
-    run_all([settings], quiet=True)
-    assert "enc_wo_3 has never seen classes (3,), but (2, 3) are scored as novel" in capfd.readouterr().err
-
-
-def test_a_dictionary_that_holds_the_novel_class_is_noticed(world, run, capfd):
-    protocol, path = world
-    store = Path(protocol.workdir, "extracted_feats")
-    shutil.copytree(store / "enc", store / "unknown")  # of an encoder that the protocol does not tell of
-    for novel, noticed in (("2", True), ("3", False)):
-        made = run("wsi_workdir/dict_construction.py", "--model", "unknown", "--novel_class", novel,
-                   "--protocol", path, "--overwrite")
-        assert made.returncode == 0, made.stderr
-        Inputs().prepare(Settings(protocol, "near", "unknown", "latent_aug", num_shots=1, novel=(3,)))
-        assert ("built with the novel classes [3] in it" in capfd.readouterr().err) == noticed
-
-
-def test_one_encoder_has_a_dictionary_for_each_novel_class(world, run):
-    """Models without {novel} in their name: every class is scored with a dictionary that leaves it out."""
-    protocol, path = world
-    novel = {}
-    for label in (1, 3):
-        settings = Settings(protocol, "near", "enc", "latent_aug", num_shots=1, novel=(label,), dict_folder="my dicts")
-        with pytest.raises(UserError, match="make it with python wsi_workdir/dict_construction.py") as missing:
-            make_tasks(settings.plan)
-            Inputs().prepare(settings)
-        command = shlex.split(str(missing.value).partition(" with ")[2])
-        done = run(sys.executable, ROOT / command[1], *command[2:], cwd=path.parent)
-        assert done.returncode == 0, done.stderr
-        found = read_json(path.parent / bank_files(settings.dictionary_folder, "B", 4)["json"])
-        novel[label] = found["how"]["novel"]
-    assert novel == {1: [1], 3: [3]}
-
-
-def test_the_pipeline_makes_the_dictionaries_that_its_runs_read(world):
-    """No two of them in one place, nor under one record."""
-    protocol, _ = world
-    methods = (("enc", "latent_aug", "Ridge"), ("enc_wo_3", "latent_aug", "Ridge"))
-    near = replace(protocol.tasks["near"], novel_classes=(1, 3), methods=methods)
-    plan = Plan(replace(protocol, tasks={"near": near}))
-    steps = list(dictionary_steps(plan))
-    made = {step.outputs[0].parent.relative_to(Path(protocol.workdir, "dict")).as_posix() for step in steps}
-    assert made == {"enc/wo_1", "enc/wo_3", "enc_wo_3/wo_1", "enc_wo_3"} and len({step.item for step in steps}) == 4
-    assert {step.outputs[0].parent for step in steps} == {run.dictionary_folder for run in plan.all_runs}
-
-
-@pytest.mark.parametrize("model", ["enc", "unknown"])
-@pytest.mark.parametrize("views", [False, True])
-def test_the_commands_that_errors_name_parse(world, model, views):
-    protocol, path = world
-    extract = load_command("wsi_workdir/extract.py")
-    command = views_command(protocol, model, "base", 3, "t.npz") if views else extract_command(protocol, model, "base")
-    words = shlex.split(command.partition(" (")[0])
-    assert ("sets.base.views is to name an extraction config" in command) == views
-    assert words[:2] == ["python", "wsi_workdir/extract.py"]
-    args = extract.parse_args(words[2:])
-    assert (args.views, args.rows) == ((3, ["t.npz"]) if views else (None, None))
-    if model == "enc":
-        assert (args.protocol, args.model, args.sets) == (str(path), ["enc"], ["base"])
-    else:
-        assert (args.list, args.root) == (protocol.sets["base"].list, protocol.sets["base"].root)
-        assert Path(args.output).parent.parent == Path(protocol.workdir, "extracted_feats", *[model] * views)
