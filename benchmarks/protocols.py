@@ -72,8 +72,7 @@ def _runs(protocol, name, args):
     """Runs to time: all of a protocol, near only those of the first `--models` models."""
     runs = runs_of(protocol, PROTOCOLS[name], num_task=args.num_task, solver=args.solver, device=args.device)
     if args.latent == "expected":
-        runs = [r if r.clf == "logistic_regression" or r.mode == "linear" else replace(r, latent="expected")
-                for r in runs]
+        runs = [r if r.clf == "logistic_regression" else replace(r, latent="expected") for r in runs]
     if name == "near":
         models = list(dict.fromkeys(r.model for r in runs))[:args.models]
         runs = [r for r in runs if r.model in models]

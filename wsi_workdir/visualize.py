@@ -36,7 +36,7 @@ def parse_args(argv):
     add("--config", default=CONFIG, metavar="FILE", help="extraction config (default: %(default)s)")
     add("--names", nargs="+", metavar="NAME", help="of the encoders (default: names of their files)")
     add("--count", type=int, default=10, metavar="N", help="tiles to draw (default: %(default)s)")
-    add("--clusters", type=int, nargs="+", default=(2, 4, 6), metavar="K", help="numbers of clusters (default: 2 4 6)")
+    add("--clusters", type=int, nargs="+", metavar="K", help="numbers of clusters (default: 2 4 6)")
     add("--seed", type=int, default=0, help="of k-means")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--quiet", action="store_true", help="no progress")
@@ -46,7 +46,7 @@ def parse_args(argv):
     names = args.names or [Path(path).stem for path in args.pretrained]
     if args.list is None or len(args.pretrained) > 2 or len(names) != len(args.pretrained):
         parser.error("give one LIST, one or two files of weights, and as many --names")
-    if args.count < 1 or not all(1 <= k <= 10 for k in args.clusters) or args.seed < 0:
+    if args.count < 1 or not all(1 <= k <= 10 for k in args.clusters or ()) or args.seed < 0:
         parser.error("--count is at least 1, --clusters lie in 1 … 10, --seed is not negative")
     args.names = names
     return args
@@ -58,8 +58,9 @@ def main(argv=None):
     from openselfsup.apis.reading import Tiles, check_present
     from openselfsup.apis.recipe import load_recipe
     from openselfsup.encoders import build_encoder
-    from openselfsup.visualize import STAGES, draw, maps_of, spread
+    from openselfsup.visualize import CLUSTERS, STAGES, draw, maps_of, spread
 
+    clusters = tuple(args.clusters or CLUSTERS)
     recipe, images = load_recipe(args.config), read_list(args.list)
     if recipe.augmented:
         raise UserError(f"{args.config}: random operations give no fixed picture; name a config without them")
@@ -73,13 +74,13 @@ def main(argv=None):
         name = images.names[tiles.row(item)]
         picture = f"{tiles.row(item):06d}.png"
         image = tiles[item]
-        maps = [maps_of(encoder, image, tuple(args.clusters), args.seed) for encoder in encoders]
+        maps = [maps_of(encoder, image, clusters, args.seed) for encoder in encoders]
         draw(Path(args.out, picture), image, maps, args.names, name)
         label = None if images.labels is None else int(images.labels[tiles.row(item)])
         entries.append({"path": name, "row": int(tiles.row(item)), "label": label, "picture": picture})
     write_json(Path(args.out, "visualize.json"), {
         "schema": 1, "list": str(images.path), "root": str(tiles.root), "stages": list(STAGES),
-        "clusters": list(args.clusters), "tiles": entries,
+        "clusters": list(clusters), "tiles": entries,
         "encoders": [{"name": name, "weights_sha256": encoder.weights_sha256}
                      for name, encoder in zip(args.names, encoders, strict=True)]})
     write_text(Path(args.out, "index.html"), page(args.names, entries))

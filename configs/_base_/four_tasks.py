@@ -6,7 +6,7 @@ of near, and the trained models.
 models = dict(color_histogram=dict(encoder='color_histogram'), random=dict(encoder='random'))
 _ways = (('linear', 'Ridge'), ('latent_aug', 'Ridge'), ('linear', 'logistic_regression'),
          ('latent_aug', 'logistic_regression'), ('linear', 'nearest_centroid'))
-_untrained = tuple((model, 'linear', 'Ridge') for model in ('color_histogram', 'random'))
+_untrained = tuple((model, 'linear', 'Ridge') for model in models)
 _near = tuple((model, *way) for model in ('fsp_wo_{novel}', 'clp_wo_{novel}') for way in _ways) + _untrained
 _others = tuple((model, *way) for model in ('fsp', 'clp') for way in _ways) + _untrained
 tasks = dict(

@@ -39,8 +39,8 @@ def _weights(rows, targets):
     dtype = np.float32 if np.vdot(rows, rows) < LINEAR_LIMIT else np.float64
     _, syrk, potrf, potrs = ROUTINES[dtype]
     right = targets if dual else rows.T @ targets
-    gram = syrk(1, rows.T.astype(dtype), trans=dual, lower=1, beta=1, c=np.eye(len(right), dtype=dtype, order="F"),
-                overwrite_c=1)
+    penalty = np.eye(len(right), dtype=dtype, order="F")
+    gram = syrk(1, rows.T.astype(dtype, copy=False), trans=dual, lower=1, beta=1, c=penalty, overwrite_c=1)
     factor, info = potrf(gram, lower=1)
     if info:  # so large that the penalty is lost in rounding: the smallest solution, as with scikit-learn
         solution = np.linalg.lstsq(gram + np.tril(gram, -1).T, right)[0]
