@@ -15,6 +15,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from _synthetic import FEATURES, Tissue
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from lowshot.dictionary import build_dictionary
+from lowshot.dictionary import build_dictionary, load_dictionary, save_dictionary
 from lowshot.errors import UserError, run_command
 from lowshot.latent_aug import LatentAugmentation
 from lowshot.seeds import generator
@@ -37,6 +38,8 @@ from lowshot.solvers.reference import ESTIMATORS, predict_task
 
 QUERIES = 15
 DRAWS = 100
+PROTOTYPES = 16
+PREFIX = "BASE"  # of the files of a dictionary
 ROWS = [  # classifier, mode, tasks source, shots, what the speed-up should be
     ("Ridge", "linear", "five", 10, 5), ("Ridge", "linear", "nine", 10, 5),
     ("Ridge", "sampled", "five", 10, 3), ("Ridge", "sampled", "nine", 10, 3),
@@ -123,7 +126,7 @@ def read(folder, name, model="fsp"):
 
 def with_bank(features):
     """A dictionary with its float64 shift bank in memory, as the published code has it."""
-    dictionary = build_dictionary(features)
+    dictionary = build_dictionary(features, num_prototypes=PROTOTYPES)
     return replace(dictionary, bank=np.stack([dictionary.shifts(k) for k in range(len(dictionary))]))
 
 
@@ -161,38 +164,38 @@ def optimum(support, labels, query, augmentation):
 
 
 def scaling(args):
-    """Twice the tasks; one and two worker processes, each with one thread."""
+    """Twice the tasks; one and two worker processes, each with one thread. As in the engine workers load the dictionary
+    from its files."""
     origin = source("five", args.features)
-    augmentation = LatentAugmentation(replace(origin.dictionary, bank=None), DRAWS)  # workers draw the bank themselves
     support, labels, query = origin.draw(10, 8 * args.tasks)
-
-    def seconds(workers, tasks, chunks=16):
-        pieces = np.array_split(np.arange(tasks), chunks)
-        start = time.perf_counter()
-        joblib.Parallel(workers)(joblib.delayed(chunk)(support[p], labels, query[p], augmentation) for p in pieces)
-        return time.perf_counter() - start
-
     tasks = len(support)
-    seconds(2, tasks // 4), seconds(1, tasks // 4)                    # workers started, banks rotated
-    with threadpool_limits(1):
-        half, whole = (statistics.median(seconds(1, n) for _ in range(3)) for n in (tasks // 2, tasks))
-        two = statistics.median(seconds(2, tasks) for _ in range(3))
+
+    with tempfile.TemporaryDirectory() as folder, threadpool_limits(1):
+        save_dictionary(folder, PREFIX, origin.dictionary)
+
+        def seconds(workers, tasks, chunks=16):
+            pieces = np.array_split(np.arange(tasks), chunks)
+            start = time.perf_counter()
+            joblib.Parallel(workers)(joblib.delayed(chunk)(support[p], labels, query[p], folder) for p in pieces)
+            return time.perf_counter() - start
+
+        seconds(2, tasks), seconds(1, tasks // 4)                         # workers started, banks rotated
+        half, whole, two = (statistics.median(seconds(workers, n) for _ in range(5))
+                            for workers, n in ((1, tasks // 2), (1, tasks), (2, tasks)))
     return (f"Ridge, sampled, 10 shots: {tasks // 2} tasks {half:.2f} s, {tasks} tasks {whole:.2f} s "
             f"({whole / half:.2f}×); "
             f"two workers {two:.2f} s ({whole / two:.2f}× one)")
 
 
-def chunk(support, labels, query, augmentation):
+def chunk(support, labels, query, folder):
     with threadpool_limits(1):
-        return predict("Ridge", support, labels, query, augmentation=worker_augmentation(augmentation))
+        return predict("Ridge", support, labels, query, augmentation=augmentation_from(folder))
 
 
-_KEPT = {}
-
-
-def worker_augmentation(augmentation):
-    """One object a process, however often it is sent, so that its rotated banks are kept."""
-    return _KEPT.setdefault(augmentation.dictionary.identity, augmentation)
+@functools.cache
+def augmentation_from(folder):
+    """One object a process, so that its rotated banks are kept."""
+    return LatentAugmentation(load_dictionary(folder, PREFIX, PROTOTYPES), DRAWS)
 
 
 def print_memory(args):
