@@ -25,11 +25,12 @@ sys.path[:0] = [str(ROOT / "wsi_workdir"), str(ROOT / "benchmarks")]
 
 import joblib
 import numpy as np
+from _piece import DRAWS, PREFIX, PROTOTYPES, predict_piece
 from _synthetic import FEATURES, Tissue
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from lowshot.dictionary import build_dictionary, load_dictionary, save_dictionary
+from lowshot.dictionary import build_dictionary, save_dictionary
 from lowshot.errors import UserError, run_command
 from lowshot.latent_aug import LatentAugmentation
 from lowshot.seeds import generator
@@ -37,9 +38,6 @@ from lowshot.solvers import predict
 from lowshot.solvers.reference import ESTIMATORS, predict_task
 
 QUERIES = 15
-DRAWS = 100
-PROTOTYPES = 16
-PREFIX = "BASE"  # of the files of a dictionary
 ROWS = [  # classifier, mode, tasks source, shots, what the speed-up should be
     ("Ridge", "linear", "five", 10, 5), ("Ridge", "linear", "nine", 10, 5),
     ("Ridge", "sampled", "five", 10, 3), ("Ridge", "sampled", "nine", 10, 3),
@@ -176,7 +174,8 @@ def scaling(args):
         def seconds(workers, tasks, chunks=16):
             pieces = np.array_split(np.arange(tasks), chunks)
             start = time.perf_counter()
-            joblib.Parallel(workers)(joblib.delayed(chunk)(support[p], labels, query[p], folder) for p in pieces)
+            joblib.Parallel(workers)(joblib.delayed(predict_piece)(support[p], labels, query[p], folder)
+                                     for p in pieces)
             return time.perf_counter() - start
 
         seconds(2, tasks), seconds(1, tasks // 4)                         # workers started, banks rotated
@@ -185,17 +184,6 @@ def scaling(args):
     return (f"Ridge, sampled, 10 shots: {tasks // 2} tasks {half:.2f} s, {tasks} tasks {whole:.2f} s "
             f"({whole / half:.2f}×); "
             f"two workers {two:.2f} s ({whole / two:.2f}× one)")
-
-
-def chunk(support, labels, query, folder):
-    with threadpool_limits(1):
-        return predict("Ridge", support, labels, query, augmentation=augmentation_from(folder))
-
-
-@functools.cache
-def augmentation_from(folder):
-    """One object a process, so that its rotated banks are kept."""
-    return LatentAugmentation(load_dictionary(folder, PREFIX, PROTOTYPES), DRAWS)
 
 
 def print_memory(args):
