@@ -7,8 +7,8 @@ from benchmarks.report import draw_result
 from lowshot.comparison import compare_many, compare_results, compare_scores, holm, sign_flip_p
 from lowshot.errors import UserError
 from lowshot.report.runs import check
-from lowshot.report.sources import Sources
 from lowshot.results import read_result
+from lowshot.sources import Sources
 
 
 @pytest.mark.parametrize("count", [2, 5, 11, 16])

@@ -20,12 +20,13 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
 from lowshot import evaluate, inputs
-from lowshot.engine import is_done, run_all
+from lowshot.engine import run_all
 from lowshot.errors import UserError
 from lowshot.generation import make_tasks
 from lowshot.inputs import Inputs
 from lowshot.results import find_results, read_result
 from lowshot.settings import Settings, TaskPlan, runs_of, task_files_of
+from lowshot.unfinished import is_done
 
 META_TEST = "wsi_workdir/distributed_meta_test.py"
 

@@ -7,9 +7,9 @@ from lowshot.lists import write_list
 from lowshot.protocol import build_protocol
 from lowshot.report.leakage import find_leaks
 from lowshot.report.runs import read_evidence
-from lowshot.report.sources import Sources
 from lowshot.report.tiles import shown_tasks
 from lowshot.results import read_result
+from lowshot.sources import Sources
 
 LABELS = np.repeat([0, 1], 10)  # two classes of ten images in every set here
 NAMES = [f"s{k // 2}/c{c}/{k}.png" for c in range(2) for k in range(10)]  # two images a slide and class

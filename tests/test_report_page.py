@@ -21,8 +21,8 @@ from lowshot.report.figures import method_markers
 from lowshot.report.overview import chance_f1
 from lowshot.report.runs import read_evidence
 from lowshot.report.selection import grids
-from lowshot.report.sources import Sources
 from lowshot.report.writing import write_report
+from lowshot.sources import Sources
 from lowshot.statistics import f1_scores
 
 EVIL = '<img src=x onerror="alert(1)"></script>&amp;"\''

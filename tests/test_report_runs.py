@@ -15,9 +15,9 @@ from lowshot.report.leakage import f1_without, in_same_task
 from lowshot.report.overview import main_tables
 from lowshot.report.runs import read_evidence
 from lowshot.report.selection import grids, partners, place_of, standing
-from lowshot.report.sources import Sources
 from lowshot.report.tables import APART
 from lowshot.results import encode_array, meta_path, read_result
+from lowshot.sources import Sources
 from lowshot.statistics import f1_scores, harmonic_mean
 
 GROUPS = {"colon": [0, 1], "lung": [2, 3, 4]}

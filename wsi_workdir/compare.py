@@ -30,9 +30,9 @@ def main(argv=None):
     from lowshot.comparison import check_same_tasks, compare_results
     from lowshot.protocol import load_protocol
     from lowshot.report.runs import check
-    from lowshot.report.sources import Sources
     from lowshot.report.textual import comparison_lines
     from lowshot.results import read_result
+    from lowshot.sources import Sources
 
     a, b = check(read_result(args.a)), check(read_result(args.b))
     check_same_tasks(a, b)

@@ -15,7 +15,7 @@ from lowshot.files import write_json
 from lowshot.pipeline.children import logged
 from lowshot.pipeline.plan import ABLATION, Plan
 from lowshot.pipeline.stages import BY_MODEL, STAGES, run_stages
-from lowshot.protocol import DEFAULT, SAMPLING, load_protocol
+from lowshot.protocol import DEFAULT, OPEN, SAMPLING, load_protocol
 from lowshot.settings import LATENT, parse_shard
 
 EXAMPLE = """examples:
@@ -42,6 +42,8 @@ def parse_args(argv=None):
     p.add_argument("--solver", choices=("batched", "sklearn"), help="see distributed_meta_test.py")
     p.add_argument("--latent", choices=LATENT, help="sampled as published (default), or expected in closed form")
     p.add_argument("--sampling", choices=SAMPLING, help="how tasks are drawn (default: the protocol's)")
+    p.add_argument("--open", choices=OPEN, help="how open intervals are made (default: the protocol's); bootstrap: "
+                   "in 100 times the time")
     p.add_argument("--ablation", choices=ABLATION, default="no",
                    help="also the protocol's variations; short: those without augmented views (default no)")
     p.add_argument("--workdir", help="where everything is written (default: the protocol's)")
@@ -96,7 +98,7 @@ def make_plan(args):
         protocol.family(task)  # names the nearest known one
     if (args.tiles or args.workdir) and not args.dry_run:
         protocol = _written_down(protocol)
-    changes = {key: value for key in ("solver", "latent", "sampling") if (value := getattr(args, key))}
+    changes = {key: value for key in ("solver", "latent", "sampling", "open") if (value := getattr(args, key))}
     return Plan(protocol, args.only, parse_shard(args.shard) if args.shard else None,
                 workers=worker_count(args.workers or joblib.cpu_count()), processes=args.gpus or _gpus(),
                 backend=args.backend, scheduler=args.scheduler, changes=changes, ablation=args.ablation,

@@ -4,7 +4,8 @@ import argparse
 
 from lowshot.engine import BACKENDS, run_all, worker_count
 from lowshot.printed import print_run
-from lowshot.protocol import CLASSIFIERS, DEFAULT, MODES, SAMPLING, load_protocol, parse_novel
+from lowshot.protocol import CLASSIFIERS, DEFAULT, MODES, OPEN, SAMPLING, load_protocol, parse_novel
+from lowshot.resampling import RESAMPLES
 from lowshot.results import read_result
 from lowshot.settings import LATENT, Settings, novel_of
 
@@ -40,6 +41,10 @@ def run_parser(description, example, task):
     own.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the batched solver")
     own.add_argument("--latent", choices=LATENT, default="sampled",
                      help="latent_aug: draws as published, or their expectation in closed form (default sampled)")
+    own.add_argument("--open", choices=OPEN, help="how the open interval is made: by formula from these tasks, or by "
+                     "resampling slides, patients or images and scoring new tasks (default: the protocol's)")
+    own.add_argument("--open_resamples", type=int, default=RESAMPLES, metavar="B",
+                     help="resamples of --open bootstrap, each as costly as the run itself (default %(default)s)")
     own.add_argument("--backend", choices=BACKENDS, default="loky",
                      help="processes here, or a Dask cluster that sees the same files and has this project installed")
     own.add_argument("--scheduler", help="address of the Dask scheduler, as tcp://host:8786")
@@ -58,11 +63,12 @@ def settings_of(args):
         args.num_task = family.num_tasks if args.protocol else PUBLISHED_TASKS
     args.seed = protocol.seed if args.seed is None else args.seed
     args.sampling = args.sampling or protocol.sampling
+    args.open = args.open or protocol.open
     folders = {"task_folder": args.task_data_pth, "dict_folder": args.dict_pth}
     args.task_data_pth = f"{args.task_data_pth or protocol.workdir + '/tasks'}/{args.task}"
     args.dict_pth = args.dict_pth or protocol.workdir + "/dict"
     names = ("task", "model", "mode", "clf", "num_shots", "num_task", "num_aug_shots", "aug_times", "num_prototypes",
-             "latent", "solver", "sampling", "seed", "device")
+             "latent", "solver", "sampling", "seed", "device", "open", "open_resamples")
     return Settings(protocol, novel=novel_of(protocol, args.task, args.model, asked),
                     **{name: getattr(args, name) for name in names}, **folders)
 

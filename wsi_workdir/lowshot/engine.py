@@ -1,9 +1,10 @@
 """Many runs on many workers, and one result whatever their number.
 
-Every run is cut into chunks of tasks; the cuts depend on the run alone. Chunks go to workers through joblib (processes
+Every run is cut into pieces: chunks of tasks, and resamples where its open interval is a bootstrap (see
+`lowshot.unfinished`). The cuts depend on the run alone. Pieces go to workers through joblib (processes
 of this machine, or a Dask cluster), come back in any order, and are kept in a hidden folder beside the result, named by
-a hash of all that decides the run. So a run that was killed goes on with the chunks that are missing, and a change of
-any input starts a new folder. With the last chunk the result is written and the folder removed.
+a hash of all that decides the run. So a run that was killed goes on with the pieces that are missing, and a change of
+any input starts a new folder. With the last piece the result is written and the folder removed.
 """
 
 import contextlib
@@ -12,7 +13,6 @@ import functools
 import importlib.metadata
 import os
 import platform
-import shutil
 import sys
 import threading
 import time
@@ -21,18 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
-import numpy as np
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
 from lowshot.errors import UserError
-from lowshot.evaluate import score_chunk
-from lowshot.files import write_npy
 from lowshot.inputs import Inputs
 from lowshot.progress import bar
-from lowshot.results import read_result, write_result
 from lowshot.settings import Settings
-from lowshot.statistics import run_statistics
+from lowshot.unfinished import UnfinishedRun, is_done, score_piece
 
 BACKENDS = ("loky", "dask")
 PACKAGES = ("lowshot", "numpy", "scipy", "scikit-learn", "joblib")
@@ -54,50 +50,35 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
     """
     if backend not in BACKENDS:
         raise UserError(f"--backend {backend!r}: known are {', '.join(BACKENDS)}")
-    inputs, boards = Inputs(), {}
+    inputs, unfinished = Inputs(), {}
     tell = on_done or (lambda outcome: None)
     for run in map(inputs.prepare, settings):
         path = run.settings.result_file
         if is_done(run):
             tell(Outcome(run.settings, path, True))
-        elif path not in boards:
-            boards[path] = _Board(run)
+        elif path not in unfinished:
+            unfinished[path] = UnfinishedRun(run)
+    _say_cost(unfinished.values())
     facts = _facts(workers if backend == "loky" else None, backend)
-    done, total = (sum(getattr(board, name) for board in boards.values()) for name in ("kept", "tasks"))
-    title = "meta-test" if len(boards) == 1 else f"{len(boards)} runs"
-    with bar(desc=title, total=total, initial=done, unit="tasks", quiet=quiet or not boards) as shown:
-        for board in boards.values():
-            if not board.missing:
-                tell(board.write(facts))
-        for path, chunk, predictions, seconds in _scored(boards, workers, backend, scheduler):
-            board = boards[path]
-            board.add(*chunk, predictions, seconds)
-            shown.update(len(predictions))
-            if not board.missing:
-                tell(board.write(facts))
-    return [Outcome(one, one.result_file, one.result_file not in boards) for one in settings]
+    done, total = (sum(getattr(one, name) for one in unfinished.values()) for name in ("kept", "tasks"))
+    title = "meta-test" if len(unfinished) == 1 else f"{len(unfinished)} runs"
 
+    def finish(one):
+        one.write(facts)
+        tell(Outcome(one.run.settings, one.run.settings.result_file, False))
 
-def is_done(run):
-    """Whether the result of a Run is there, by content: same configuration, classes, hashes of what was read, and rule
-    of evaluation (results that do not name theirs are of the first)."""
-    path = run.settings.result_file
-    if not path.exists():
-        return False
-    try:
-        there = read_result(path)
-    except UserError as error:
-        print(f"notice: {error}", file=sys.stderr)
-        return False
-    if there.data.get("evaluation", 1) != run.head["evaluation"]:
-        return False
-    return all(there.data[key] == run.head[key] for key in ("config", "classes", "class_groups", "hashes"))
-
-
-def remove_chunks(path):
-    """Remove the finished chunks of a run that has the result file `path`, or is to begin anew."""
-    for folder in filter(Path.is_dir, path.parent.glob(f".{path.stem}.*")):
-        shutil.rmtree(folder, ignore_errors=True)
+    with bar(desc=title, total=total, initial=done, unit="tasks", quiet=quiet or not unfinished) as shown:
+        for one in unfinished.values():
+            one.prepare()
+            if not one.missing:
+                finish(one)
+        for path, piece, values, seconds in _scored(unfinished.values(), workers, backend, scheduler):
+            one = unfinished[path]
+            one.add(piece, values, seconds)
+            shown.update(one.size(piece))
+            if not one.missing:
+                finish(one)
+    return [Outcome(one, one.result_file, one.result_file not in unfinished) for one in settings]
 
 
 def _facts(workers, backend):
@@ -107,72 +88,37 @@ def _facts(workers, backend):
     return {"started": started, "host": platform.node(), "workers": workers, "backend": backend, "versions": versions}
 
 
-class _Board:
-    """The chunks of one run: which are done, which are missing, and the result when none is."""
-
-    def __init__(self, run):
-        self.run, self.seconds = run, 0.0
-        self.predictions = np.empty(run.tasks.query.shape, dtype=np.int16)
-        self.missing = [bounds for bounds in run.bounds if not self._recall(*bounds)]
-        self.tasks = run.tasks.num_tasks
-        self.kept = self.tasks - sum(stop - start for start, stop in self.missing)
-
-    def _file(self, start, stop):
-        return self.run.folder / f"{start}-{stop}.npy"
-
-    def _recall(self, start, stop):
-        """Take over a chunk that an earlier call finished."""
-        with contextlib.suppress(FileNotFoundError, ValueError, EOFError):
-            stored = np.load(self._file(start, stop), allow_pickle=False)
-            if stored.dtype == np.int16 and stored.shape == self.predictions[start:stop].shape:
-                self.predictions[start:stop] = stored
-                return True
-        return False
-
-    def add(self, start, stop, predictions, seconds):
-        write_npy(self._file(start, stop), predictions)
-        self.predictions[start:stop] = predictions
-        self.seconds += seconds
-        self.missing.remove((start, stop))
-
-    def write(self, facts):
-        """Write the result, remove the chunks, let go of the predictions, return the Outcome."""
-        run, tasks = self.run, self.run.tasks
-        f1, statistics = run_statistics(self.predictions, tasks.query_labels, tasks.ways, run.head["class_groups"],
-                                        tasks.support, tasks.query)
-        data = {**run.head, "f1": f1.tolist(), "statistics": statistics, "predictions": self.predictions,
-                "queries": tasks.query, "query_labels": tasks.query_labels, "supports": tasks.support}
-        meta = {**facts, "device": run.job.device, "seconds": round(self.seconds, 3),
-                "tasks_kept_from_earlier": self.kept}
-        path = run.settings.result_file
-        write_result(path, data, meta)
-        remove_chunks(path)
-        self.predictions = None
-        return Outcome(run.settings, path, False)
+def _say_cost(unfinished):
+    """What bootstraps add, before the first task is scored."""
+    runs = [one for one in unfinished if one.run.design is not None]
+    if runs:
+        own, more = sum(one.run.tasks.num_tasks for one in runs), sum(one.tasks for one in runs)
+        print(f"notice: --open bootstrap scores {more - own:,} tasks of resampled data besides the {own:,} of "
+              f"{len(runs)} run{'s' * (len(runs) > 1)}: it takes about {round(more / own):,} times as long",
+              file=sys.stderr)
 
 
-def _scored(boards, workers, backend, scheduler):
-    """Yield (result file, chunk, predictions, seconds) of every missing chunk, in the order in which they are done.
+def _scored(unfinished, workers, backend, scheduler):
+    """Yield (result file, piece, values, seconds) of every missing piece, in the order in which they are done.
 
     Runs of one model go side by side: a worker holds the features and the dictionary of one model at a time.
     """
-    ordered = sorted(boards.values(), key=lambda board: (board.run.settings.task, board.run.settings.model))
-    jobs = [(board, chunk) for board in ordered for chunk in board.missing]
+    ordered = sorted(unfinished, key=lambda one: (one.run.settings.task, one.run.settings.model))
+    jobs = [(one.run, piece) for one in ordered for piece in one.missing]
     workers = min(workers, len(jobs))
     parent = os.getpid() if backend == "loky" and workers > 1 else None
-    calls = (joblib.delayed(_timed)(board.run.settings.result_file, board.run.job, chunk, parent)
-             for board, chunk in jobs)
+    calls = (joblib.delayed(_timed)(run.settings.result_file, run.job, piece, parent) for run, piece in jobs)
     return _results_of(calls, workers, backend, scheduler) if jobs else ()
 
 
-def _timed(path, job, chunk, parent=None):
-    """In a worker: one chunk, with one BLAS thread, so that neither speed nor rounding depends on the neighbours."""
+def _timed(path, job, piece, parent=None):
+    """In a worker: one piece, with one BLAS thread, so that neither speed nor rounding depends on the neighbours."""
     if parent is not None:
         _end_with(parent)
     begin = time.perf_counter()
     with threadpool_limits(1):
-        predictions = score_chunk(job, *chunk)
-    return path, chunk, predictions, time.perf_counter() - begin
+        values = score_piece(job, piece)
+    return path, piece, values, time.perf_counter() - begin
 
 
 @functools.cache

@@ -6,13 +6,16 @@ memory-mapped, for all chunks of all runs.
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from lowshot.dictionary import load_dictionary
 from lowshot.features import load_views
 from lowshot.latent_aug import LatentAugmentation
+from lowshot.resampling import load_design, resample
 from lowshot.solvers import predict
+from lowshot.statistics import f1_scores, group_scores
 
 CHUNK_TASKS = 50            # tasks a chunk, at most
 CHUNK_BYTES = 64 * 2 ** 20  # support features a chunk, at most (one task at least)
@@ -36,6 +39,7 @@ class Job:
     dictionary: tuple = ()  # (folder, prefix, K, hash)
     num_aug_shots: int = 1
     latent: str = "sampled"
+    design: tuple = ()      # (path, hash) of the resamples of the open interval
 
 
 def chunk_bounds(num_tasks, supports, dim):
@@ -50,16 +54,36 @@ def chunk_bounds(num_tasks, supports, dim):
 def score_chunk(job, start, stop):
     """Predicted labels of the tasks start … stop − 1: (stop − start, Q) int16."""
     tasks = _tasks(*job.tasks)
-    support, query = tasks["support"][start:stop], tasks["query"][start:stop]
-    labels = tasks["support_labels"]
+    return _predicted(job, tasks["support"][start:stop], tasks["query"][start:stop], tasks["support_labels"],
+                      job.setting, np.arange(start, stop))
+
+
+def _predicted(job, support, query, labels, setting, numbers):
+    """(t, Q) int16 of tasks given as rows, support (t, n) and query (t, Q). setting, numbers (t,): name the draws."""
     features = _features(*job.support_features)[support]  # (t, n, D)
     if job.aug_times > 1:
         features = with_views(features, support, job)
         labels = np.repeat(labels, job.aug_times)
     predicted = predict(job.clf, features, labels, _features(*job.query_features)[query], solver=job.solver,
-                        device=job.device, augmentation=_augmentation(job), setting=job.setting,
-                        task_numbers=np.arange(start, stop))
+                        device=job.device, augmentation=_augmentation(job), setting=setting, task_numbers=numbers)
     return predicted.astype(np.int16)
+
+
+def score_resample(job, number):
+    """Figures of resample `number` of the open interval: [mean macro F1 of its tasks, means of `group_scores` in their
+    order …, how often it was drawn again], float64."""
+    design = _design(*job.design)
+    support, query, again = resample(design, number)
+    rules = design.rules
+    ways, setting = len(rules.classes), f"{job.setting}/open/{number}"
+    labels, query_labels = (np.repeat(np.arange(ways), count) for count in (rules.shots, rules.queries))
+    dim = _features(*job.support_features).shape[1]
+    predicted = np.concatenate([
+        _predicted(job, support[start:stop], query[start:stop], labels, setting, np.arange(start, stop))
+        for start, stop in chunk_bounds(len(support), support.shape[1] * max(1, job.aug_times), dim)])
+    f1 = f1_scores(query_labels, predicted, ways)
+    groups = group_scores(f1, rules.class_groups)
+    return np.array([f1.mean(), *(scores.mean() for scores in groups.values()), again])
 
 
 def with_views(features, rows, job):
@@ -80,6 +104,11 @@ def with_views(features, rows, job):
 def _tasks(path, identity):
     with np.load(path, allow_pickle=False) as stored:
         return {name: stored[name] for name in ("support", "query", "support_labels")}
+
+
+@functools.lru_cache(maxsize=2)
+def _design(path, identity):
+    return load_design(Path(path))
 
 
 @functools.lru_cache(maxsize=4)

@@ -1,7 +1,7 @@
 """Everything that a run reads, found, checked and hashed before the first task is scored."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ from lowshot.dictionary import load_dictionary
 from lowshot.errors import UserError
 from lowshot.evaluate import Job, chunk_bounds
 from lowshot.features import features_sha256, labels_sha256, load_set, load_views, read_provenance
-from lowshot.files import file_sha256, json_sha256
+from lowshot.files import arrays_sha256, file_sha256, json_sha256
+from lowshot.resampling import Design, make_design
 from lowshot.settings import Settings
 from lowshot.solvers.device import choose_device
+from lowshot.sources import Sources
 from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
 from lowshot.views import views_of
 
@@ -29,6 +31,7 @@ class Run:
     job: Job
     head: dict      # the part of the result that is known beforehand
     bounds: list    # of the chunks
+    design: Design | None = None  # what the bootstrap of the open interval draws from; None without it
 
     @property
     def key(self):
@@ -66,10 +69,31 @@ class Inputs:
                   "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
                   "dictionary": self._dictionary(s, dim) if s.mode == "latent_aug" else None}
         if s.aug_times > 1:
-            hashes["views"] = self._views(s, tasks, dim)
+            hashes["views"] = self._views(s, np.unique(tasks.support), dim)
         views = max(1, s.aug_times)
         bounds = chunk_bounds(tasks.num_tasks, tasks.support.shape[1] * views, dim)
-        return Run(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes), bounds)
+        run = Run(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes), bounds)
+        return run if s.open == "formula" else self._with_design(run, dim)
+
+    def _with_design(self, run, dim):
+        """The run with what its bootstrap draws from; without it, and a notice, where there are too few units."""
+        s, sets = run.settings, run.head["sets"]
+
+        def make():
+            sources = self._once(("sources", s.protocol.path), lambda: Sources(s.protocol))
+            design = make_design(s.plan, run.tasks, sets, s.class_groups, sources)
+            for notice in [*sources.notices, *([f"{s.plan.setting}: no bootstrap, {design.unknown}"]
+                                               if design.unknown else [])]:
+                print(f"notice: {notice}", file=sys.stderr)
+            return None if design.unknown else design
+
+        design = self._once(("design", run.tasks.identity, json_sha256([sets, s.class_groups])), make)
+        if design is None:
+            return run
+        if s.aug_times > 1:  # a resample draws any tile of the set
+            self._views(s, np.arange(len(design.support.labels)), dim)
+        path = run.folder / f"design.{design.identity[:16]}.npz"
+        return replace(run, design=design, job=replace(run.job, design=(_absolute(path), design.identity)))
 
     def _once(self, key, make):
         if key not in self._cache:
@@ -139,8 +163,8 @@ class Inputs:
             return found.identity
         return self._once(("dictionary", folder, s.num_prototypes, s.novel), make)
 
-    def _views(self, s, tasks, dim):
-        """Hash of the augmented views that the tasks need; UserError where one is missing or of another encoder."""
+    def _views(self, s, rows, dim):
+        """Hash of the augmented views of the tiles `rows`; UserError where one is missing or of another encoder."""
         name, needed = s.family.support, s.aug_times - 1
         folder, prefix = views_of(s.protocol, s.model, name)
         command = views_command(s.protocol, s.model, name, needed, s.plan.path)
@@ -149,10 +173,10 @@ class Inputs:
             raise UserError(f"{folder}: {s.aug_times} views a tile are the original and {needed} augmented ones, but "
                             f"{needed - len(missing)} of these are there, {prefix}_{missing[0]}.npy is missing; "
                             f"extract them with {command}")
-        rows = np.unique(tasks.support)
+        identity = arrays_sha256(rows=rows)
         for view in range(needed):  # all views hold the same rows: the first is asked for all, the others for one
             asked = rows if view == 0 else rows[:1]
-            width = self._once(("view", folder, view, tasks.identity), lambda view=view, asked=asked: load_views(
+            width = self._once(("view", folder, view, identity), lambda view=view, asked=asked: load_views(
                 folder, prefix, view, asked, command).shape[1])
             weights = [(read_provenance(path) or {}).get("weights_sha256") for path in (
                 folder / f"{prefix}_{view}.npy", s.protocol.features_file(s.model, name))]

@@ -3,47 +3,53 @@
 *Closed*: Student's t over tasks. It answers "what would more tasks from these same images give?" and shrinks with the
 number of tasks, whatever the number of images.
 
-*Open*: tasks reuse images, and images come from few slides, patients or originals. Drawing those *units* anew moves
-every task that holds them. With y_t the score of task t, e_t = y_t - mean, c_tg the number of draws from unit g among
-the supports of t, and q_tg the derivative of y_t by the weight of unit g among its queries, unit g moves the mean by
+*Open*: tasks reuse images, and images come from few slides, patients or originals. It answers "what would another data
+set with as many *units* (slides, …), drawn anew from the same source, give?", in one of two ways.
 
-    D_g = (1/T) sum_t x_tg,     x_tg = c_tg * e_t + q_tg
+The *formula* is the infinitesimal jackknife: a cluster bootstrap over units has, to first order and in the limit of
+endlessly many draws, the variance sum_g D_g^2, D_g = (1/T) sum_t x_tg as `lowshot.influence` defines it. Finite T adds
+noise to that sum; taking out the products of a task with itself removes it on average:
 
-and a cluster bootstrap over units has, to first order and in the limit of endlessly many draws, the variance
-sum_g D_g^2 (the infinitesimal jackknife: no draws, no seed, no refit). Finite T adds noise to that sum; taking out the
-products of a task with itself removes it:
+    excess = a sum_g [ D_g^2 - (1/T^2) sum_t x_tg^2 ]                    G: smallest number of units of a class
+    noise  = a (1/T^2) sqrt( 2 sum_g [ (sum_t x_tg^2)^2 - sum_t x_tg^4 ] )
+    open half-width = t_{G-1} * sqrt( s^2 / T + sum_sides max(excess + k * noise, 0) )
 
-    V_units = { sum_g [ D_g^2 - (1/T^2) sum_t x_tg^2 ] + noise } * G / (G - 1)
-    noise   = (1/T^2) sqrt( 2 sum_g [ (sum_t x_tg^2)^2 - sum_t x_tg^4 ] )
-    open half-width = t_{G-1} * sqrt(s^2 / T + max(V_units, 0))
+`noise` is the standard error of `excess` where units do not matter at all. It is added so that few tasks give a wider
+interval rather than a lucky narrow one, and fades as 1/T. Where no unit is drawn from on both sides, supports and
+queries have their own excess and noise, k = 1/2, and a = G/(G-1) corrects for the mean, as in any sample variance.
+Where units are shared, there is one sum, k = 1, and a = (G/(G-1))^3: the effects of a unit as support and as query
+then multiply, which a first-order form does not see (the bootstrap sees more of it, there a = (G/(G-1))^2).
+`benchmarks/coverage.py` measures that intervals hold the truth with these k and a. The t interval over disjoint tasks
+that Lafargue et al. (2024, "Oops, I sampled it again") ask for is a special case.
 
-`noise` is the standard error that the first sum has where units do not matter at all. It is added so that few tasks
-give a wider interval rather than a lucky narrow one, and fades as 1/T. G is the smallest number of units
-that any class is drawn from. Where tasks share no unit V_units is 0: the t interval
-over disjoint tasks that Lafargue et al. (2024, "Oops, I sampled it again") ask for is a special case, and so is the
-cluster bootstrap over slides where all shots of a task come from one slide.
+The *bootstrap* (`lowshot.resampling`) draws units and then tasks anew, fits and scores them. With m_b the mean of
+resample b, open half-width = t_{G-1} * sqrt(a var_b(m_b)). It holds for any way of drawing tasks.
 """
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-from lowshot.statistics import t_interval
+from lowshot.influence import FEWEST_UNITS, too_few
 
 LEVEL = 0.95
 OUT_OF_REACH, UNKNOWN = "out of reach", "cannot be told"  # instead of a number of tasks
+FORMULA, BOOTSTRAP = "formula", "bootstrap"
+FEW_TASKS = "wide for want of tasks: more of them or --open bootstrap would narrow it"
 
 
 @dataclass(frozen=True)
 class Interval:
-    """mean ± half, in the unit of the scores. half is None where it cannot be estimated; `note` then says why."""
+    """mean ± half, in the unit of the scores. half is None where it cannot be estimated; `note` then says why. With a
+    half-width it says what would narrow it, where that is known."""
     mean: float
     half: float | None
-    n: int                # what it was taken over: tasks (closed) or units (open)
+    n: int                       # what it was taken over: tasks (closed) or units (open)
     note: str = ""
+    p: float | None = None       # two-sided, of 'the mean is 0', by the same t distribution
+    way: str = ""                # open: FORMULA or BOOTSTRAP
 
     @property
     def low(self):
@@ -57,139 +63,129 @@ class Interval:
         return self.half is not None and self.low <= value <= self.high
 
 
-@dataclass(frozen=True)
-class Units:
-    """Which unit (image, slide, patient, original) every draw of every task comes from; made by `build_units`.
-
-    support: (T, n), query: (T, Q) unit numbers; equal numbers are the same unit, on both sides.
-    """
-    support: np.ndarray
-    query: np.ndarray
-    name: str       # what a unit is
-    count: int      # smallest number of units that any class is drawn from
-    one_draw: bool  # all supports of a task come from one unit, which was drawn once
-
-    @cached_property
-    def pattern(self):
-        """(place of each draw among the distinct (task, unit) pairs, unit of each pair), draws as `moves` has them."""
-        draws = np.concatenate([self.support[:, :1] if self.one_draw else self.support, self.query], axis=1)
-        units = np.unique(draws, return_inverse=True)[1].reshape(draws.shape)
-        total = int(units.max()) + 1
-        pairs, places = np.unique(np.arange(len(draws))[:, None] * total + units, return_inverse=True)
-        return places.ravel(), pairs % total
-
-    def moves(self, scores, influence):
-        """x_tg of the module's docstring, a value for each distinct (task, unit) pair; linear in both arguments.
-
-        scores: (T,); influence: (T, Q) from `f1_influence`.
-        """
-        errors = np.broadcast_to((scores - scores.mean())[:, None], self.support.shape)
-        values = np.concatenate([errors[:, :1] if self.one_draw else errors, influence], axis=1)
-        return np.bincount(self.pattern[0], values.ravel())
-
-
-def build_units(support, query, support_labels, query_labels, name="image"):
-    """Units of a task set. support: (T, n), query: (T, Q) unit numbers; labels: (n,), (Q,) ints."""
-    count = min(np.unique(units[:, labels == label]).size
-                for units, labels in ((support, support_labels), (query, query_labels)) for label in np.unique(labels))
-    one_draw = support.shape[1] > 1 and bool((support == support[:, :1]).all())
-    return Units(support, query, name, int(count), one_draw)
-
-
-def closed_interval(scores, level=LEVEL):
-    """t interval of the mean over tasks. scores: (T,). One task has no half-width."""
-    mean, half = t_interval(scores, level)
-    if len(scores) < 2:
-        return Interval(float(mean), None, len(scores), "one task has no spread")
-    return Interval(float(mean), float(half), len(scores))
-
-
 def _t(level, freedom):
     return stats.t.ppf(0.5 + level / 2, freedom)
 
 
-def f1_influence(predictions, labels, slopes):
-    """Derivative of each task's score by the weight of each of its queries, (T, Q) float64.
-
-    predictions: (T, Q), labels: (Q,) ints in [0, C). slopes: (T, C), derivative of the score by each class's F1
-    (1/C each for the macro F1). Weights count within a query's own class, whose total stays the same.
-
-        F1_c = 2 TP_c / (P_c + N_c)  with P_c queries predicted and N_c queries truly c
-    """
-    classes = slopes.shape[1]
-    tasks = np.arange(len(predictions))[:, None]
-    predicted = np.bincount((tasks * classes + predictions).ravel(), minlength=slopes.size).reshape(slopes.shape)
-    hits = predictions == labels
-    true = np.bincount((tasks * classes + np.where(hits, labels, 0)).ravel(), hits.ravel(), slopes.size)
-    size = predicted + np.bincount(labels, minlength=classes)  # P_c + N_c, (T, C)
-    pull = np.divide(slopes, size, out=np.zeros(slopes.shape), where=size > 0)
-    drag = pull * np.divide(2 * true.reshape(slopes.shape), size, out=np.zeros(slopes.shape), where=size > 0)
-    slope = 2 * hits * pull[:, labels] - drag[:, labels] - np.take_along_axis(drag, predictions.astype(np.intp), 1)
-    for label in np.unique(labels):
-        own = labels == label
-        slope[:, own] -= slope[:, own].mean(axis=1, keepdims=True)
-    return slope
+def _interval(mean, variance, freedom, n, level, way=""):
+    error = math.sqrt(variance)
+    p = 2 * stats.t.sf(abs(mean) / error, freedom) if error > 0 else float(mean == 0)
+    return Interval(float(mean), float(_t(level, freedom) * error), n, p=float(p), way=way)
 
 
-def unit_variance(moves, units):
-    """The two parts of V_units of the module's docstring, (excess, noise): variance of the mean over tasks that comes
-    from which units were drawn.
-
-    moves: from `Units.moves`. excess may come out below 0 where units hardly matter.
-    """
-    owner = units.pattern[1]
-    square = moves ** 2
-    moved, squares, fourths = (np.bincount(owner, values) for values in (moves, square, square ** 2))
-    excess = (moved ** 2 - squares).sum()
-    noise = math.sqrt(max(2 * (squares ** 2 - fourths).sum(), 0.0))  # 0 where no unit is shared
-    scale = units.count / (units.count - 1) / len(units.support) ** 2
-    return float(excess) * scale, noise * scale
-
-
-def open_interval(scores, moves, units, level=LEVEL):
-    """Interval of the mean over tasks for new units from the same source; see the module's docstring.
-
-    scores: (T,); moves: `units.moves(scores, influence)`. For a paired difference: differences of both.
-    """
+def closed_interval(scores, level=LEVEL):
+    """t interval of the mean over tasks. scores: (T,). One task has no half-width."""
     scores = np.asarray(scores, dtype=np.float64)
-    mean = float(scores.mean())
     if len(scores) < 2:
-        return Interval(mean, None, units.count, "one task has no spread")
-    if units.count < 2:
-        return Interval(mean, None, units.count, f"a class is drawn from one {units.name} only")
-    variance = scores.var(ddof=1) / len(scores) + max(sum(unit_variance(moves, units)), 0.0)
-    return Interval(mean, float(_t(level, _freedom(units, len(scores))) * math.sqrt(variance)), units.count)
+        return Interval(float(scores.mean()), None, len(scores), "one task has no spread")
+    return _interval(scores.mean(), scores.var(ddof=1) / len(scores), len(scores) - 1, len(scores), level)
+
+
+def _correction(count, power):
+    """a of the module's docstring, for G = count."""
+    return (count / (count - 1)) ** power
+
+
+def unit_variance(influence, units):
+    """[(excess, noise), …] of the module's docstring: the variance of the mean over tasks that comes from which units
+    were drawn, for supports and queries apart, or for both together where they share units.
+
+    excess may come out below 0 where units hardly matter.
+    """
+    pairs, tasks = units.pairs, len(units.support)
+    total, second, fourth = influence.of_units(pairs)
+    sides = [slice(None)] if units.shared else [pairs.mean > 0, pairs.mean == 0]
+    scale = _correction(units.count, 3 if units.shared else 1) / tasks ** 2
+    return [(float((total[side] ** 2 - second[side]).sum()) * scale,
+             math.sqrt(max(2 * (second[side] ** 2 - fourth[side]).sum(), 0.0)) * scale) for side in sides]
+
+
+def _units_share(sides, noise=1.0):
+    """sum_sides max(excess + k * noise, 0); noise: factor on the noise."""
+    return sum(max(excess + noise * own / len(sides), 0.0) for excess, own in sides)
 
 
 def _freedom(units, tasks):
     return min(units.count, tasks) - 1
 
 
-def tasks_for(target, scores, moves=None, units=None, level=LEVEL):
-    """Number of tasks whose half-width is `target` (unit of the scores), or OUT_OF_REACH or UNKNOWN.
+def open_interval(scores, influence, units, level=LEVEL):
+    """Open interval by the formula; see the module's docstring.
 
-    Without `units` the closed interval is meant, with them the open one: with n tasks instead of T
-
-        half(n) = t * sqrt(s^2 / n + max(excess + noise * T / n, 0))
-
-    with `unit_variance` in two parts: what units do stays however many tasks are drawn. Where that leaves the target
-    unmet, it is out of reach if it does so even with `excess` at its lower confidence bound (at `level`), and unknown
-    otherwise: more tasks are needed to tell.
+    scores: (T,); influence: `units.influence(scores, …)`. For a paired difference: differences of both.
     """
     scores = np.asarray(scores, dtype=np.float64)
-    if len(scores) < 2 or (units is not None and units.count < 2):
+    why = "one task has no spread" if len(scores) < 2 else units.unknown
+    if why:
+        return Interval(float(scores.mean()), None, units.count, why)
+    sides = unit_variance(influence, units)
+    known = scores.var(ddof=1) / len(scores) + _units_share(sides, noise=0)
+    variance = known + _units_share(sides) - _units_share(sides, noise=0)
+    found = _interval(scores.mean(), variance, _freedom(units, len(scores)), units.count, level, FORMULA)
+    return replace(found, note=FEW_TASKS) if known < variance / 2 else found
+
+
+def bootstrap_variance(resampled, units, shared):
+    """a var_b(m_b) of the module's docstring. resampled: (B,); units: G; shared: units are on both sides."""
+    return float(np.var(resampled, ddof=1)) * _correction(units, 2 if shared else 1)
+
+
+def bootstrap_interval(mean, bootstrap, group=None, level=LEVEL):
+    """Open interval by the bootstrap. mean: of the tasks themselves; bootstrap: `results.Bootstrap`; group: name of one
+    of its class groups instead of the macro F1. For a paired difference: differences of both."""
+    few = too_few(bootstrap.units, bootstrap.unit)
+    if few:
+        return Interval(float(mean), None, bootstrap.units, few)
+    resampled = bootstrap.macro if group is None else bootstrap.groups[group]
+    variance = bootstrap_variance(resampled, bootstrap.units, bootstrap.shared)
+    return _interval(mean, variance, bootstrap.units - 1, bootstrap.units, level, BOOTSTRAP)
+
+
+def tasks_for(target, scores, influence=None, units=None, level=LEVEL):
+    """Number of tasks whose half-width is `target` (unit of the scores), or OUT_OF_REACH or UNKNOWN.
+
+    Without `units` the closed interval is meant, with them the open one by the formula: with n tasks instead of T
+
+        half(n) = t * sqrt(s^2 / n + sum_sides max(excess + k * noise * T / n, 0))
+
+    with `unit_variance` in two parts: what units do stays however many tasks are drawn. Where that leaves the target
+    unmet, it is out of reach if it does so even with every `excess` at its lower confidence bound (at `level`), and
+    unknown otherwise: more tasks are needed to tell.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(scores) < 2 or (units is not None and units.unknown):
         return UNKNOWN
-    spread = scores.var(ddof=1)
-    excess, noise = (0.0, 0.0) if units is None else unit_variance(moves, units)
+    sides = [] if units is None else unit_variance(influence, units)
+    below = stats.norm.ppf(level)
+    lower = sum(max(excess - below * noise, 0.0) for excess, noise in sides)
+    return _search(target, scores.var(ddof=1), lambda n: _units_share(sides, len(scores) / n) if sides else 0.0, lower,
+                   math.inf if units is None else units.count, level)
 
+
+def bootstrap_tasks_for(target, scores, bootstrap, level=LEVEL):
+    """As `tasks_for`, for an open interval by the bootstrap: its variance less s^2 / T is what units do.
+
+    A bootstrap variance of B resamples has a chi-squared distribution of B - 1 degrees of freedom, which gives its
+    lower confidence bound.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    if len(scores) < 2 or bootstrap.units < FEWEST_UNITS:
+        return UNKNOWN
+    spread, freedom = scores.var(ddof=1), len(bootstrap.macro) - 1
+    variance = bootstrap_variance(bootstrap.macro, bootstrap.units, bootstrap.shared)
+    units, lower = (max(one - spread / len(scores), 0.0)
+                    for one in (variance, variance * freedom / stats.chi2.ppf(level, freedom)))
+    return _search(target, spread, lambda n: units, lower, bootstrap.units, level)
+
+
+def _search(target, spread, units, lower, count, level):
+    """Smallest n with t * sqrt(spread / n + units(n)) <= target; n < count lowers the degrees of freedom."""
     def half(n):
-        freedom = n - 1 if units is None else _freedom(units, n)
-        return _t(level, freedom) * math.sqrt(spread / n + max(excess + noise * len(scores) / n, 0.0))
+        return _t(level, min(n, count) - 1) * math.sqrt(spread / n + units(n))
 
-    endless = math.inf if units is None else units.count - 1
-    if _t(level, endless) * math.sqrt(max(excess, 0.0)) >= target:
-        surely = excess - stats.norm.ppf(level) * noise
-        return OUT_OF_REACH if _t(level, endless) * math.sqrt(max(surely, 0.0)) >= target else UNKNOWN
+    endless = _t(level, count - 1)
+    if endless * math.sqrt(units(math.inf)) >= target:
+        return OUT_OF_REACH if endless * math.sqrt(lower) >= target else UNKNOWN
     low, high = 2, 2
     while half(high) > target:
         low, high = high, high * 2

@@ -16,6 +16,7 @@ CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
 MODES = ("linear", "latent_aug")
 VARIED = ("num_prototypes", "num_aug_shots", "aug_times")  # what a variation may set
 SAMPLING = ("published", "distinct", "grouped", "disjoint")
+OPEN = ("formula", "bootstrap")
 DEFAULT = "configs/protocols/paper.py"
 
 
@@ -79,6 +80,7 @@ class Protocol:
     workdir: str = "wsi_workdir/workdir"
     seed: int = 0
     sampling: str = "published"
+    open: str = "formula"             # how open intervals are made: see lowshot.intervals
     images: dict = field(default_factory=dict)  # how run_protocol makes images and lists; {}: they are there
     path: str = ""                    # file it was read from
 
@@ -205,6 +207,8 @@ def _check(p):
             raise UserError(f"{p.path}: classes.{name} is {names!r}; expected the names of the classes in label order")
     if p.sampling not in SAMPLING:
         raise UserError(f"{p.path}: sampling {p.sampling!r}{nearest_known(p.sampling, SAMPLING)}")
+    if p.open not in OPEN:
+        raise UserError(f"{p.path}: open {p.open!r}{nearest_known(p.open, OPEN)}")
     for name, image_set in p.sets.items():
         _lookup(p.classes, image_set.classes, "class list", f"{p.path}: sets.{name}")
     _lookup(p.sets, p.dictionary.set, "set", f"{p.path}: dictionary")

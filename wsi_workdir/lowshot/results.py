@@ -22,6 +22,7 @@ from lowshot.errors import UserError
 from lowshot.files import read_json, write_json, write_text
 
 SCHEMA = 1
+OPTIONAL = ("evaluation", "open_bootstrap", "open_resampling")  # see lowshot.inputs and Bootstrap
 ARRAYS = ("predictions", "queries", "query_labels", "supports")
 KEYS = ("config", "classes", "class_groups", "hashes", "sets", "tasks", "encoder", "f1", "statistics", *ARRAYS)
 META = ".meta.json"
@@ -54,6 +55,47 @@ def decode_array(value):
         return flat.reshape(value["shape"])
     except (KeyError, TypeError, zlib.error, binascii.Error) as error:
         raise ValueError(f"not an encoded array ({type(error).__name__}: {error})") from None
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Means of one method over the tasks of B resamples of its units (`lowshot.resampling`), in fractions.
+
+    In the JSON `open_bootstrap` is the list of macro F1, `open_resampling` a dict of the rest.
+    """
+    macro: np.ndarray   # (B,)
+    groups: dict        # name of a class group, or harmonic_mean -> (B,)
+    unit: str           # what a unit is
+    units: int          # smallest number of units of a class
+    shared: bool        # some unit is on both sides
+    redrawn: int        # resamples that yielded no task and were drawn again
+    identity: str       # equal where two methods were scored on the same resamples
+
+    def __sub__(self, other):
+        """The difference of two methods in the same resamples, of the macro F1 alone."""
+        return Bootstrap(self.macro - other.macro, {}, self.unit, self.units, self.shared, self.redrawn, self.identity)
+
+    def as_json(self):
+        rest = {"unit": self.unit, "units": self.units, "shared": self.shared, "redrawn": self.redrawn,
+                "identity": self.identity, "groups": {name: values.tolist() for name, values in self.groups.items()}}
+        return {"open_bootstrap": self.macro.tolist(), "open_resampling": rest}
+
+
+def bootstrap_of(data):
+    """Bootstrap of a result's JSON, None where it has none; ValueError where its parts do not fit together."""
+    if "open_bootstrap" not in data:
+        return None
+    try:
+        rest = dict(data["open_resampling"])
+        macro = np.asarray(data["open_bootstrap"], dtype=np.float64)
+        groups = {name: np.asarray(values, dtype=np.float64) for name, values in rest.pop("groups").items()}
+        found = Bootstrap(macro, groups, **rest)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"open_resampling ({type(error).__name__}: {error})") from None
+    values = [macro, *groups.values()]
+    if len(macro) < 2 or any(one.shape != (len(macro),) or not np.isfinite(one).all() for one in values):
+        raise ValueError("open_bootstrap is no list of at least two numbers")
+    return found
 
 
 class NoResults(UserError):
@@ -90,6 +132,14 @@ class Result:
     queries = cached_property(lambda self: self._array("queries"))            # (T, Q) int32, rows of the query set
     query_labels = cached_property(lambda self: self._array("query_labels"))  # (Q,) int16
     supports = cached_property(lambda self: self._array("supports"))          # (T, n) int32, rows of the support set
+
+    @cached_property
+    def bootstrap(self):
+        """Bootstrap, or None."""
+        try:
+            return bootstrap_of(self.data)
+        except ValueError as error:
+            raise UserError(f"{self.path}: damaged result ({error}); remove it and run again") from None
 
     @property
     def meta(self):
@@ -147,11 +197,10 @@ def _is(value, form):
 def write_result(path, data, meta):
     """Write `<name>.meta.json`, then `<name>.json`: where the second exists the run is finished.
 
-    data: the keys KEYS, with those of ARRAYS as integer arrays, and perhaps `evaluation` (see lowshot.inputs);
-    meta: JSON-able dict.
+    data: the keys KEYS, with those of ARRAYS as integer arrays, and perhaps some of OPTIONAL; meta: JSON-able dict.
     One key a line, so that `grep` and `diff` serve.
     """
-    missing = set(KEYS) ^ (set(data) - {"evaluation"})
+    missing = set(KEYS) ^ (set(data) - set(OPTIONAL))
     if missing:
         raise ValueError(f"a result has exactly the keys {KEYS}; wrong: {sorted(missing)}")
     data = {**data, "schema": SCHEMA, **{name: encode_array(data[name]) for name in ARRAYS}}

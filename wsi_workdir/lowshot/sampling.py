@@ -48,10 +48,11 @@ class Drawn:
 
 
 def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="published", seed=0, setting="",
-               repeat_support=False, same_slide=False):
+               repeat_support=False, same_slide=False, rng=None):
     """Draw `num_tasks` tasks (`disjoint`: at most as many) with all `classes`, in label order.
 
-    support, query: Pool (the same object where both are one set). classes: names in label order.
+    support, query: Pool (the same object where both are one set). classes: names in label order. rng: a Generator that
+    all tasks are drawn from, one after another, instead of the streams of `seed` and `setting`.
     Returns Drawn. UserError, before anything is drawn, names the class that has too few tiles.
     """
     repeats = rule == "published" and repeat_support
@@ -65,9 +66,9 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
     draw = _RULES[rule](support, query, shelf, classes, shots, queries, repeats)
     tasks = []
     for number in range(num_tasks):
-        rng = generator(seed, "tasks", setting, number)
-        order = rng.permutation(len(shelves)) if len(shelves) > 1 else [0]
-        task = draw(rng, [shelves[i] for i in order])
+        stream = rng or generator(seed, "tasks", setting, number)
+        order = stream.permutation(len(shelves)) if len(shelves) > 1 else [0]
+        task = draw(stream, [shelves[i] for i in order])
         if task is None:
             break
         tasks.append(task)

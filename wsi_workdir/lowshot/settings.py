@@ -11,7 +11,8 @@ from lowshot.commands import command_line
 from lowshot.errors import UserError
 from lowshot.files import json_sha256
 from lowshot.keys import nearest_known
-from lowshot.protocol import CLASSIFIERS, MODES, SAMPLING, Protocol, classes_in, novel_tag
+from lowshot.protocol import CLASSIFIERS, MODES, OPEN, SAMPLING, Protocol, classes_in, novel_tag
+from lowshot.resampling import RESAMPLES
 from lowshot.tasks import task_stem
 
 LATENT = ("sampled", "expected")
@@ -78,6 +79,8 @@ class Settings:
     sampling: str | None = None
     seed: int | None = None      # of the draws of latent augmentation
     device: str = "auto"
+    open: str | None = None      # how its open interval is made, of OPEN
+    open_resamples: int = RESAMPLES
     task_folder: str | None = None  # instead of <workdir>/tasks
     dict_folder: str | None = None  # instead of <workdir>/dict
 
@@ -87,9 +90,12 @@ class Settings:
 
     def __post_init__(self):
         usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
-        _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed, **usual)
-        _check_choices(self, mode=MODES, clf=CLASSIFIERS, latent=LATENT, sampling=SAMPLING)
+        _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
+              open=self.protocol.open, **usual)
+        _check_choices(self, mode=MODES, clf=CLASSIFIERS, latent=LATENT, sampling=SAMPLING, open=OPEN)
         _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
+        if self.open_resamples < 2:
+            raise UserError(f"--open_resamples {self.open_resamples}: give a whole number from 2")
         if self.aug_times < 0:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         self._leave_out_what_has_no_effect(usual)

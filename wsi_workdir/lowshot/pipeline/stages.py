@@ -9,13 +9,14 @@ import sys
 import time
 from pathlib import Path
 
-from lowshot.engine import remove_chunks, run_all
+from lowshot.engine import run_all
 from lowshot.errors import UserError
 from lowshot.pipeline.data import make_data
 from lowshot.pipeline.steps import dictionary_steps, extract_steps, pretrain_steps, report_steps, task_steps, view_steps
 from lowshot.pipeline.summary import as_text, write
 from lowshot.printed import print_run
 from lowshot.results import read_result
+from lowshot.unfinished import remove_pieces
 
 
 def run_stages(plan, names):
@@ -80,7 +81,7 @@ def _meta_test(plan):
     if plan.fresh and not plan.dry_run:
         for run in runs:
             run.result_file.unlink(missing_ok=True)
-            remove_chunks(run.result_file)
+            remove_pieces(run.result_file)
     if plan.dry_run:
         there = sum(run.result_file.is_file() for run in runs)
         print(f"{len(runs)} runs, {there} results are there (whether they are of these inputs is checked when run)")

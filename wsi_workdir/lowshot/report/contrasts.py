@@ -1,5 +1,7 @@
 """Tables that set runs against each other: paired comparisons, gain of augmentation, the paper, leakage."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from lowshot.comparison import ALPHA, holm
@@ -7,60 +9,84 @@ from lowshot.published import match_published, summarise
 from lowshot.report.overview import CLOSED, chance_of, percent, with_half
 from lowshot.report.selection import SANITY, partners
 from lowshot.report.tables import Cell, Column, Table, figure, number_cell, text_cell
+from lowshot.sign_flip import FEW_TASKS
 from lowshot.statistics import t_interval
 
 PLAN = (("mode", "Latent augmentation against linear"), ("family", "Encoder against encoder"))
 
 
 def comparisons(evidence):
-    """Paired comparisons that a reader asks for: augmentation or not, encoder against encoder; Holm over the table."""
+    """Paired comparisons that a reader asks for: augmentation or not, encoder against encoder; Holm over the table, for
+    these images and for new units apart."""
     runs = evidence.runs
     chosen = [(kind, i, j) for key, kind in PLAN for i, j in partners(runs, key)]
     results = [_directed(evidence.pairs, i, j) for _, i, j in chosen]
-    adjusted = holm([p for _, _, _, _, p in results])
+    adjusted, open_adjusted = holm([found.p for found in results]), _holm_where_known([f.open.p for f in results])
     table = Table("comparisons", "Paired comparisons", (
-        "A minus B in points of macro F1, task by task on the same tasks. Closed ±: t over tasks. Open ±: for new "
-        "units of the same source; where it exceeds the difference, the data cannot tell. p: two-sided sign-flip "
-        "permutation over tasks (closed), then Holm over this table. Won: share of tasks where A is better."),
+        "A minus B in points of macro F1, task by task on the same tasks. Closed ± and p speak of further tasks from "
+        "these images: t over tasks, and a two-sided sign-flip permutation over tasks. Open ± and p speak of new units "
+        "of the same source: t over units. Both p are then corrected for the number of comparisons (Holm over this "
+        "table), and the verdict goes by the corrected ones. Won: share of tasks where A is better."
+        + _limits(results, evidence.runs, chosen)),
         [Column("Compared", pick=True), Column("Task", pick=True), Column("Novel class", pick=True),
          Column("Shots", ("",)), Column("A"), Column("B"), Column("Difference", ("A − B", "closed ±")),
-         Column("open ±", ("",)), Column("Won (%)", ("",)), Column("Tied (%)", ("",)), Column("p", ("",)),
-         Column("p (Holm)", ("",)), Column("Verdict", pick=True)])
-    for (kind, i, j), (closed, opened, won, tied, p), holm_p in zip(chosen, results, adjusted, strict=True):
+         Column("open ±", ("",)), Column("Won (%)", ("",)), Column("Tied (%)", ("",)),
+         *(Column(name, ("",), over) for over in ("These images", "New units") for name in ("p", "p (Holm)")),
+         Column("Verdict", pick=True)])
+    for (kind, i, j), found, holm_p, open_p in zip(chosen, results, adjusted, open_adjusted, strict=True):
         a, b = runs[i], runs[j]
+        closed, opened = found.closed, found.open
         table.rows.append([
             text_cell(kind), text_cell(a.evaluation), text_cell(a.novel_name), number_cell(a.shots, "{}"),
             text_cell(a.method), text_cell(b.method), with_half(closed.mean, closed.half),
-            number_cell(None if opened.half is None else 100 * opened.half), number_cell(100 * won, "{:.1f}"),
-            number_cell(100 * tied, "{:.1f}"), _p_cell(p), _p_cell(holm_p),
-            text_cell(verdict(closed, opened, holm_p))])
+            number_cell(None if opened.half is None else 100 * opened.half), number_cell(100 * found.won, "{:.1f}"),
+            number_cell(100 * found.tied, "{:.1f}"), _p_cell(found.p), _p_cell(holm_p), _p_cell(opened.p),
+            _p_cell(open_p), text_cell(verdict(closed.mean, holm_p, open_p))])
     return table
 
 
+def _holm_where_known(p_values):
+    """`holm` of the p values that are not None; None stays None."""
+    known = [place for place, p in enumerate(p_values) if p is not None]
+    found = [None] * len(p_values)
+    for place, p in zip(known, holm([p_values[place] for place in known]), strict=True):
+        found[place] = p
+    return found
+
+
+def _limits(results, runs, chosen):
+    """What few tasks do to the sign-flip test of this table: sentences for its caption, '' where nothing is to say."""
+    few = sum(len(runs[i].f1) <= FEW_TASKS for _, i, _ in chosen)
+    floor = sum(found.smallest * len(results) >= ALPHA for found in results)
+    said = [f" {few} comparisons are of {FEW_TASKS} tasks or fewer: where differences are skewed, p over tasks is too "
+            "small."] if few else []
+    said += [f" {floor} are of so few tasks that p over tasks, corrected, may not fall below {ALPHA:g} whatever the "
+             "difference."] if floor else []
+    return "".join(said)
+
+
 def _directed(pairs, i, j):
-    """(closed, open, won, tied, p) of run i minus run j; each pair is stored in one order."""
+    """Comparison of run i minus run j; each pair is stored in one order."""
     found = pairs.get((i, j))
     if found is not None:
-        return found.closed, found.open, found.won, found.tied, found.p
+        return found
     found = pairs[j, i]
-    return (_negated(found.closed), _negated(found.open), 1 - found.won - found.tied, found.tied, found.p)
+    closed, opened = (replace(one, mean=-one.mean) for one in (found.closed, found.open))
+    return replace(found, closed=closed, open=opened, won=1 - found.won - found.tied)
 
 
-def _negated(interval):
-    return type(interval)(-interval.mean, interval.half, interval.n, interval.note)
-
-
-def verdict(closed, opened, p):
-    """What may be said: nothing, something about these images, or something about new data."""
+def verdict(difference, p, open_p):
+    """What may be said: nothing, something about these images, or something about new units. p and open_p are corrected
+    for the number of comparisons; open_p is None where it cannot be told."""
     if p >= ALPHA:
         return "no difference shown"
-    better = "A better" if closed.mean > 0 else "B better"
-    if opened.half is not None and not opened.holds(0):
-        return f"{better}, by the open interval too"
-    return f"{better} on these images only"
+    better = "A better" if difference > 0 else "B better"
+    return f"{better}, for new units too" if open_p is not None and open_p < ALPHA else f"{better} on these images only"
 
 
 def _p_cell(p):
+    if p is None:
+        return Cell("–", (None,))
     return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", (float(p),))
 
 
@@ -230,7 +256,7 @@ def in_short(evidence, main, compared, matches):
         mean = np.mean([run.closed.mean for run in found])
         alike, apart = (_listed([m for m in grid.methods if m in found]) for found in (stand.alike, stand.apart))
         lines.append(f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(mean)} % macro F1"
-                     + (f"; not distinguishable from it: {alike}" if alike else "")
+                     + (f"; on these images not distinguishable from it: {alike}" if alike else "")
                      + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
     lines += verdict_lines(compared)
     if matches:

@@ -110,9 +110,9 @@ def gain_by_class(grid, runs):
         axes[0].invert_yaxis()
         legend_below(figure, list(handles.values()), list(handles))
         return finish(figure, f"gain_{grid.key}", f"{grid.evaluation}: gain of latent augmentation", (
-            "F1 with latent augmentation minus F1 without, paired on the same tasks; bars are closed 95 % intervals. "
-            "Right of the line: augmentation helps." + _first_of(SHOWN_GAINS, len(known), "methods")
-            + _first_of(1, lists, "lists of classes")),
+            "F1 with latent augmentation minus F1 without, paired on the same tasks; bars are closed 95 % intervals "
+            "(further tasks from these images). Right of the line: augmentation helps."
+            + _first_of(SHOWN_GAINS, len(known), "methods") + _first_of(1, lists, "lists of classes")),
             f"Dot chart of the gain of latent augmentation for each class of {grid.evaluation}; the figures are in "
             "the table of gains.")
 
@@ -188,7 +188,8 @@ def ablation_figures(runs):
             legend_below(figure, *axes[0].get_legend_handles_labels(), columns=1)
             figures.append(finish(figure, f"ablation_{'_'.join(keys)}", f"Ablation: {title.lower()}", (
                 f"Macro F1 where {'this number alone is' if len(keys) == 1 else 'both numbers are'} varied; bars are "
-                "closed 95 % intervals, the dotted line is the same classifier without augmentation."
+                "closed 95 % intervals (further tasks from these images), the dotted line is the same classifier "
+                "without augmentation."
                 + _first_of(SHOWN_SERIES, len(known), "series")),
                 f"Line chart of macro F1 against {axis}; the figures are in the table of ablations."))
     return figures

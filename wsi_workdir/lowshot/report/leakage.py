@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lowshot.report.sources import KINDS, SIDES, same_folder
+from lowshot.sources import KINDS, SIDES, same_folder
 from lowshot.statistics import f1_of_confusion
 
 

@@ -7,7 +7,7 @@ from lowshot.report.selection import place_of
 from lowshot.report.tables import APART, DAGGER, Cell, Column, Table, figure, number_cell, text_cell
 
 CLOSED = "± is the closed 95 % half-width: t over tasks, for further tasks from these same images."
-OPEN = ("Open ± is the open 95 % half-width: for new {units} from the same source. "
+OPEN = ("Open ± is the open 95 % half-width, by {ways}: for new {units} from the same source. "
         "It does not shrink below what the data allow.")
 
 
@@ -28,6 +28,12 @@ def units_of(runs):
     return " and ".join(f"{name}s" for name in names)
 
 
+def open_words(runs):
+    """OPEN with the units of these runs and the ways in which their intervals were made."""
+    ways = sorted({run.open.way for run in runs} - {""}) or ["formula"]
+    return OPEN.format(units=units_of(runs), ways=" or ".join(ways))
+
+
 def main_tables(grid, stands, runs):
     """[Table of macro F1, Table of class groups where there are any] of one evaluation. stands: shots -> Standing."""
     members = [runs[n] for numbers in grid.cells.values() for n in numbers]
@@ -35,10 +41,11 @@ def main_tables(grid, stands, runs):
     columns = [Column("Method"), *(Column(f"{s}-shot", ("F1", "closed ±", "open ±"), "F1 (%)") for s in grid.shots)]
     table = Table(f"main_{grid.key}", f"{grid.evaluation}: macro F1", (
         f"Macro F1 in percent.{averaged} Bold: highest in its column; {DAGGER}: a paired test on the same tasks does "
-        f"not tell it from the highest (sign-flip permutation, Holm over the column, p ≥ 0.05)"
+        f"not tell it from the highest on these images (sign-flip permutation over tasks, Holm over the column, "
+        f"p ≥ 0.05; for new units the open ± says more)"
         + (f"; {APART}: scored on other tasks than the highest, so not compared" if any(
             stand.apart for stand in stands.values()) else "")
-        + f". {CLOSED} " + OPEN.format(units=units_of(members))), columns)
+        + f". {CLOSED} {open_words(members)}"), columns)
     for method in grid.methods:
         table.rows.append([text_cell(method), *(_main_cell(grid, method, shots, stands[shots], runs)
                                                 for shots in grid.shots)])
@@ -92,7 +99,7 @@ def _group_table(grid, runs, members, averaged):
     columns += [Column(name.replace("_", " "), ("F1", "closed ±", "open ±")) for name in groups]
     table = Table(f"groups_{grid.key}", f"{grid.evaluation}: groups of classes", (
         f"Mean F1 of each group of classes and their harmonic mean, in percent, taken task by task, then averaged."
-        f"{averaged} {CLOSED} {OPEN.format(units=units_of(members))}"), columns)
+        f"{averaged} {CLOSED} {open_words(members)}"), columns)
     for shots in grid.shots:
         for method in grid.methods:
             numbers = grid.cells.get((method, shots))
@@ -114,14 +121,16 @@ def all_runs(runs, target=None):
                Column("Accuracy", ("",)), Column("Balanced", ("",)),
                *(Column(name.replace("_", " "), ("",), "Groups") for name in groups),
                Column("Tasks", ("",)), Column("support", ("",), "Distinct images"),
-               Column("query", ("",), "Distinct images"), Column("unit", over="Open interval"),
-               Column("units, fewest a class", ("",), "Open interval"),
+               Column("query", ("",), "Distinct images"), Column("made by", over="Open interval"),
+               Column("unit", over="Open interval"), Column("units, fewest a class", ("",), "Open interval"),
                *([Column(f"tasks for ± {100 * target:g}", ("",), kind) for kind in ("closed", "open")] if target
                  else [])]
     table = Table("all_runs", "Every run", (
         "Macro F1 in percent with its closed and open 95 % half-widths; 'published ±' is the mean of the class "
         "half-widths, as in the last line of the published print-out. Standard deviation and quantiles are over "
-        "tasks. Few units make wide open intervals: three slides can say little about the fourth."), columns)
+        "tasks. Open intervals are made by formula from the scores of these tasks, or by a bootstrap that draws units "
+        "and tasks anew; without one the reason stands instead. Few units make wide open intervals: three slides can "
+        "say little about the fourth."), columns)
     for number, run in enumerate(runs, 1):
         s = run.statistics
         figures = [run.closed.mean, run.closed.half, run.open.half,
@@ -133,7 +142,7 @@ def all_runs(runs, target=None):
             number_cell(run.shots, "{}"), text_cell(run.method),
             *(number_cell(None if f is None else 100 * f) for f in figures),
             *(number_cell(n, "{}") for n in (s["num_tasks"], s["distinct_support"], s["distinct_query"])),
-            text_cell(run.unit), number_cell(run.open.n, "{}"),
+            text_cell(", ".join(filter(None, (run.open.way, run.open.note)))), text_cell(run.unit), number_cell(run.open.n, "{}"),
             *(_needed_cell(run, kind) for kind in ("closed", "open") if target)])
     return table
 

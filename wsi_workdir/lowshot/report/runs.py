@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from joblib import Parallel, delayed
 
-from lowshot.comparison import compare_many
+from lowshot.comparison import compare_many, resampled_difference
 from lowshot.errors import UserError
-from lowshot.intervals import closed_interval, f1_influence, open_interval, tasks_for
+from lowshot.influence import f1_influence
+from lowshot.intervals import bootstrap_interval, bootstrap_tasks_for, closed_interval, open_interval, tasks_for
 from lowshot.report.leakage import find_leaks
 from lowshot.report.variants import name_variants
 from lowshot.results import NoResults, find_results, read_result
@@ -163,7 +164,7 @@ def _tasks_hash(path):
 
 def read_group(paths, sources, target=None):
     """(list of Run, {(i, j): Comparison}, notices) of results on one task set; i < j are places in that list."""
-    runs, moves, notices, units = [], [], [], None
+    runs, influences, resampled, notices, units = [], [], [], [], None
     for path in paths:
         try:
             result = check(read_result(path))
@@ -178,13 +179,15 @@ def read_group(paths, sources, target=None):
             notices.append(f"left out: {path}: the same run as {twin.path}")
             continue
         units = units or sources.units(result)
-        run, moved = summarise(result, units, sources, target, _meta(result, notices))
+        run, influence = summarise(result, units, sources, target, _meta(result, notices))
         runs.append(run)
-        moves.append(moved)
+        influences.append(influence)
+        resampled.append(result.bootstrap)
     places = [(i, j) for j in range(len(runs)) for i in range(j)]
     macros = [run.macro for run in runs]
     compared = compare_many([(macros[i], macros[j]) for i, j in places], units=units,
-                            moves=[moves[i] - moves[j] for i, j in places])
+                            influences=(influences[i] - influences[j] for i, j in places),
+                            resampled=[resampled_difference(resampled[i], resampled[j]) for i, j in places])
     return runs, dict(zip(places, compared, strict=True)), notices + sources.notices
 
 
@@ -223,22 +226,27 @@ def _disagreements(result):
 
 
 def summarise(result, units, sources, target=None, meta=None):
-    """(Run, unit moves of its macro F1) of one checked result."""
+    """(Run, `influence.Influence` of its macro F1) of one checked result."""
     ways = len(result.classes)
     f1, statistics = run_statistics(result.predictions, result.query_labels, ways, result.class_groups,
                                     result.supports, result.queries)
     slopes = {name: np.full(f1.shape, 1 / ways) if name is None else _group_slopes(f1, result.class_groups, name)
               for name in (None, *group_scores(f1, result.class_groups))}
     scores = {None: f1.mean(axis=1), **group_scores(f1, result.class_groups)}
-    moves = {name: units.moves(scores[name], f1_influence(result.predictions, result.query_labels, slope))
-             for name, slope in slopes.items()}
-    opened = {name: open_interval(scores[name], moved, units) for name, moved in moves.items()}
-    needed = {} if target is None else {"closed": tasks_for(target, scores[None]),
-                                        "open": tasks_for(target, scores[None], moves[None], units)}
+    influences = {name: units.influence(scores[name], f1_influence(result.predictions, result.query_labels, slope))
+                  for name, slope in slopes.items()}
+    bootstrap = result.bootstrap
+    if bootstrap is None:
+        opened = {name: open_interval(scores[name], influence, units) for name, influence in influences.items()}
+    else:
+        opened = {name: bootstrap_interval(scores[name].mean(), bootstrap, name) for name in influences}
+    needed = {} if target is None else {"closed": tasks_for(target, scores[None]), "open": (
+        tasks_for(target, scores[None], influences[None], units) if bootstrap is None
+        else bootstrap_tasks_for(target, scores[None], bootstrap))}
     run = Run(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
               result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
               opened.pop(None), opened, units.name, find_leaks(result, units, sources), needed)
-    return run, moves[None]
+    return run, influences[None]
 
 
 def _group_slopes(f1, groups, name):

@@ -136,7 +136,8 @@ def same_tasks(a, b, runs):
 def partners(runs, key):
     """Pairs of runs on the same tasks that differ in `key` ('mode' or 'family') alone: [(i, j), …].
 
-    For 'mode': i with latent augmentation, j linear. For 'family': i is CLP, j is FSP, or in the order of names.
+    For 'mode': i with latent augmentation, j linear. For 'family': i is CLP, j is FSP, or in the order of names;
+    encoders of SANITY come last and are not set against each other.
     """
     def rest(run):
         config = {k: v for k, v in run.config.items() if k not in ("model", "mode")}
@@ -148,15 +149,14 @@ def partners(runs, key):
 
     alike = {}
     for number, run in enumerate(runs):
-        if key == "mode" or run.family not in SANITY:
-            alike.setdefault(rest(run), []).append(number)
+        alike.setdefault(rest(run), []).append(number)
     pairs = []
     for numbers in alike.values():
         if key == "mode":
             linear = [n for n in numbers if runs[n].config["mode"] == "linear"]
             pairs += [(n, linear[0]) for n in numbers if linear and runs[n].config["mode"] != "linear"]
         else:
-            ordered = sorted(numbers, key=lambda n: (runs[n].family != "clp", runs[n].family))
+            ordered = sorted(numbers, key=lambda n: (runs[n].family in SANITY, runs[n].family != "clp", runs[n].family))
             pairs += [(a, b) for place, a in enumerate(ordered) for b in ordered[place + 1:]
-                      if runs[a].family != runs[b].family]
+                      if runs[a].family != runs[b].family and runs[a].family not in SANITY]
     return pairs

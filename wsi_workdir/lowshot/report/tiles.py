@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from lowshot.errors import UserError
-from lowshot.report.sources import drawn
 from lowshot.results import read_result
+from lowshot.sources import drawn
 
 SIDE = 64            # pixels of a thumbnail
 PER_CLASS = {"support": 5, "query": 8}

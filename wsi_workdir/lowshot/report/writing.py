@@ -11,9 +11,9 @@ from lowshot.published import summarise
 from lowshot.report import ablations, contrasts, figures, overview, selection, tiles
 from lowshot.report.page import render
 from lowshot.report.runs import read_evidence
-from lowshot.report.sources import Sources
 from lowshot.report.tables import to_csv, to_latex, to_markdown
 from lowshot.report.tiles import encoder_pictures
+from lowshot.sources import Sources
 
 SUMMARY = "summary.json"
 
@@ -152,7 +152,7 @@ def _run_summary(run, number):
     macro = run.statistics["macro_f1"]
     return {"run": number, "path": run.path, "config": run.config, "method": run.method, "classes": run.classes,
             "num_tasks": len(run.f1), "macro_f1": macro, "closed_ci95": run.closed.half, "open_ci95": run.open.half,
-            "open_unit": run.unit, "open_units": run.open.n, "open_note": run.open.note,
+            "open_unit": run.unit, "open_units": run.open.n, "open_note": run.open.note, "open_way": run.open.way,
             "class_f1": run.statistics["class_f1"], "groups": run.statistics["groups"],
             "accuracy": run.statistics["accuracy"], "balanced_accuracy": run.statistics["balanced_accuracy"],
             "distinct_support": run.statistics["distinct_support"],

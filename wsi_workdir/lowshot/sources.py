@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from lowshot.errors import UserError
-from lowshot.intervals import build_units
+from lowshot.influence import build_units
 from lowshot.lists import read_groups, read_list, slides_of
 
 SIDES = ("support", "query")
 KINDS = ("group", "slide")  # what may own several images: the first that is known counts
+GROUPED = "tasks drawn by the rule 'grouped' need --open bootstrap"
 
 
 class Sources:
@@ -139,7 +140,8 @@ class Sources:
             query = query.astype(np.int64) + support.max() + 1
         else:
             support, query = numbers[0][support], numbers[1][query]
-        return build_units(support, query, support_labels(result), result.query_labels, unit)
+        unknown = GROUPED if result.config["sampling"] == "grouped" else ""
+        return build_units(support, query, support_labels(result), result.query_labels, unit, result.queries, unknown)
 
     def training(self, model):
         """(list, root) of the images that a model was pre-trained on, or None where they are not known here."""
