@@ -4,10 +4,11 @@ import pytest
 from scipy import stats
 
 from benchmarks.report import draw_result
-from lowshot.comparison import compare_many, compare_results, compare_scores, holm, sign_flip_p
+from lowshot.comparison import compare_many, compare_results, compare_scores, holm
 from lowshot.errors import UserError
 from lowshot.report.runs import check
 from lowshot.results import read_result
+from lowshot.sign_flip import DRAWN, EXACT, SADDLEPOINT, sign_flip_p, smallest_p
 from lowshot.sources import Sources
 
 
@@ -15,32 +16,82 @@ from lowshot.sources import Sources
 def test_few_tasks_give_scipys_exact_permutation_p(count):
     difference = np.random.default_rng(count).normal(0.3, 1, count)
     expected = stats.permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue
-    p, exact = sign_flip_p(difference)
-    assert exact and p == pytest.approx(expected, abs=1e-12)
+    (p,), (way,) = sign_flip_p([difference])
+    assert way == EXACT and p == pytest.approx(expected, abs=1e-12)
 
 
 def test_many_tasks_give_scipys_p_within_the_error_of_the_draws():
     difference = np.random.default_rng(0).normal(0.05, 1, 400)
     expected = stats.permutation_test((difference,), np.mean, permutation_type="samples", n_resamples=20_000,
                                       rng=np.random.default_rng(1)).pvalue
-    p, exact = sign_flip_p(difference)
+    (p,), (way,) = sign_flip_p([difference])
     error = np.sqrt(expected * (1 - expected) * (1 / 10_000 + 1 / 20_000))
-    assert not exact and p == pytest.approx(expected, abs=4 * error)
+    assert way == DRAWN and p == pytest.approx(expected, abs=4 * error)
+
+
+def _enumerated(difference):
+    """Two-sided p over every sign pattern."""
+    sums = np.zeros(1)
+    for value in difference:
+        sums = np.concatenate([sums + value, sums - value])
+    return float((np.abs(sums) >= abs(difference.sum()) - 1e-9).mean())
+
+
+TAILS = {"normal": lambda rng, n: rng.normal(1, 1, n),
+         "equal steps": lambda rng, n: np.where(rng.random(n) < 0.95, 1.0, -1.0),
+         "skewed": lambda rng, n: rng.exponential(1, n) - 0.15,
+         "one outlier": lambda rng, n: np.r_[rng.normal(1, 0.5, n - 1), 6]}
+
+
+@pytest.mark.parametrize("kind", TAILS)
+def test_saddlepoint_is_near_the_p_of_every_sign_pattern(kind):
+    rng = np.random.default_rng(11)
+    seen = 0
+    for _ in range(12):
+        difference = TAILS[kind](rng, 20)
+        (p,), (way,) = sign_flip_p([difference])
+        if way == SADDLEPOINT:
+            seen += 1
+            assert 0.55 <= p / _enumerated(difference) <= 1.8
+    assert seen >= 5
+
+
+def test_a_clear_difference_is_rejected_among_any_number_of_comparisons():
+    """33 encoders are 528 comparisons; one of them by 70 points, the others by nothing."""
+    rng = np.random.default_rng(12)
+    differences = rng.normal(0, 0.1, (528, 100))
+    differences[0] += 0.7
+    p, _ = sign_flip_p(differences)
+    adjusted = holm(p)
+    assert adjusted[0] < 1e-6 and (adjusted[1:] > 0.05).all()
+
+
+def test_no_p_is_below_what_so_many_tasks_allow():
+    for count in (5, 17, 40, 2000):
+        (p,), _ = sign_flip_p([np.full(count, 0.1)])
+        assert p == smallest_p(np.full(count, 0.1)) > 0
+    zeros = np.r_[np.full(6, 0.2), np.zeros(50)]
+    assert sign_flip_p([zeros])[0] == smallest_p(zeros) == 2 ** -5
+
+
+def test_tasks_without_a_difference_change_nothing():
+    difference = np.random.default_rng(13).normal(0.2, 1, 12)
+    assert sign_flip_p([np.r_[difference, np.zeros(100)]])[0] == pytest.approx(sign_flip_p([difference])[0])
 
 
 def test_rows_together_give_what_each_gives_alone():
     rows = np.random.default_rng(2).normal(0.1, 1, (7, 60))
-    assert sign_flip_p(rows)[0] == pytest.approx([sign_flip_p(row)[0] for row in rows])
+    assert sign_flip_p(rows)[0] == pytest.approx([sign_flip_p([row])[0][0] for row in rows])
 
 
 def test_p_does_not_depend_on_the_sign_or_scale_and_is_seeded():
-    difference = np.random.default_rng(3).normal(0.1, 1, 50)
+    difference = np.random.default_rng(3).normal(0.1, 1, (1, 50))
     assert sign_flip_p(difference)[0] == sign_flip_p(-1000 * difference)[0] == sign_flip_p(difference, seed=0)[0]
     assert sign_flip_p(difference, seed=1)[0] != sign_flip_p(difference, seed=0)[0]
 
 
 def test_equal_methods_have_p_of_one():
-    assert sign_flip_p(np.zeros(10))[0] == 1 and sign_flip_p(np.zeros(100))[0] == 1
+    assert sign_flip_p(np.zeros((1, 10)))[0] == 1 and sign_flip_p(np.zeros((1, 100)))[0] == 1
 
 
 @pytest.mark.parametrize("count", [40, 300])

@@ -90,8 +90,8 @@ def bootstrap_of(data):
         macro = np.asarray(data["open_bootstrap"], dtype=np.float64)
         groups = {name: np.asarray(values, dtype=np.float64) for name, values in rest.pop("groups").items()}
         found = Bootstrap(macro, groups, **rest)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"open_resampling ({type(error).__name__}: {error})") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"open_bootstrap or open_resampling ({type(error).__name__}: {error})") from None
     values = [macro, *groups.values()]
     if len(macro) < 2 or any(one.shape != (len(macro),) or not np.isfinite(one).all() for one in values):
         raise ValueError("open_bootstrap is no list of at least two numbers")
@@ -133,13 +133,7 @@ class Result:
     query_labels = cached_property(lambda self: self._array("query_labels"))  # (Q,) int16
     supports = cached_property(lambda self: self._array("supports"))          # (T, n) int32, rows of the support set
 
-    @cached_property
-    def bootstrap(self):
-        """Bootstrap, or None."""
-        try:
-            return bootstrap_of(self.data)
-        except ValueError as error:
-            raise UserError(f"{self.path}: damaged result ({error}); remove it and run again") from None
+    bootstrap = cached_property(lambda self: bootstrap_of(self.data))         # Bootstrap, or None
 
     @property
     def meta(self):
@@ -180,6 +174,12 @@ def _wrong_parts(data):
         if not isinstance(members, list) or not members or not all(
                 _is(number, int) and 0 <= number < len(classes) for number in members):
             yield f"class group {name!r} is no list of class numbers below {len(classes)}"
+
+
+    try:
+        bootstrap_of(data)
+    except ValueError as error:
+        yield f"{error}"
 
 
 def _wrong_values(part, values, forms):

@@ -142,7 +142,8 @@ def all_runs(runs, target=None):
             number_cell(run.shots, "{}"), text_cell(run.method),
             *(number_cell(None if f is None else 100 * f) for f in figures),
             *(number_cell(n, "{}") for n in (s["num_tasks"], s["distinct_support"], s["distinct_query"])),
-            text_cell(", ".join(filter(None, (run.open.way, run.open.note)))), text_cell(run.unit), number_cell(run.open.n, "{}"),
+            text_cell(", ".join(filter(None, (run.open.way, run.open.note)))), text_cell(run.unit),
+            number_cell(run.open.n, "{}"),
             *(_needed_cell(run, kind) for kind in ("closed", "open") if target)])
     return table
 
