@@ -15,6 +15,7 @@ from lowshot.engine import run_all
 from lowshot.errors import UserError
 from lowshot.generation import make_tasks
 from lowshot.inputs import Inputs
+from lowshot.intervals import bootstrap_interval
 from lowshot.report.runs import read_evidence
 from lowshot.resampling import Design, Rules, load_design, resample
 from lowshot.results import read_result
@@ -277,3 +278,17 @@ def test_command_prints_how_the_interval_of_a_difference_was_made(world, run):
     a, b = (_run(protocol, clf=clf)[0].path for clf in ("Ridge", "nearest_centroid"))
     done = run("wsi_workdir/compare.py", a, b, "--protocol", protocol.path)
     assert done.returncode == 0 and "by bootstrap, p " in done.stdout and "new groups" in done.stdout
+
+
+def test_a_run_says_its_open_interval_and_leaves_standard_output_as_published(world, run):
+    protocol, path = world
+    lines = {}
+    for more in ((), ("--stats",)):
+        done = run("wsi_workdir/distributed_meta_test.py", *OPTIONS, "--open_resamples", 6, "--protocol", path, *more)
+        assert done.returncode == 0, done.stderr
+        lines[more] = done.stdout.splitlines(), done.stderr
+    interval = bootstrap_interval(read_result(_settings(protocol, num_task=60).result_file).f1.mean(),
+                                  read_result(_settings(protocol, num_task=60).result_file).bootstrap)
+    said = f"macro F1 {100 * interval.mean:.2f} ± {100 * interval.half:.2f} is for new groups"
+    assert len(lines[()][0]) == 9 and said in lines[()][1]
+    assert said in lines["--stats",][0][-1] and said not in lines["--stats",][1]

@@ -82,9 +82,9 @@ class Inputs:
         def make():
             sources = self._once(("sources", s.protocol.path), lambda: Sources(s.protocol))
             design = make_design(s.plan, run.tasks, sets, s.class_groups, sources)
-            for notice in [*sources.notices, *([f"{s.plan.setting}: no bootstrap, {design.unknown}"]
-                                               if design.unknown else [])]:
-                print(f"notice: {notice}", file=sys.stderr)
+            why = [f"{s.plan.setting}: no bootstrap, {design.unknown}"] if design.unknown else []
+            for notice in [*sources.notices, *why]:
+                self._once(("notice", notice), lambda notice=notice: print(f"notice: {notice}", file=sys.stderr))
             return None if design.unknown else design
 
         design = self._once(("design", run.tasks.identity, json_sha256([sets, s.class_groups])), make)

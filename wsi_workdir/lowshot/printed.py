@@ -1,7 +1,9 @@
 """What a meta-test prints: the published block, which existing log parsers read, and a second table on request."""
 
 import datetime
+import sys
 
+from lowshot.intervals import bootstrap_interval
 from lowshot.statistics import published_block
 
 
@@ -21,6 +23,8 @@ def print_run(result, namespace, stats=False, now=None):
         print(f"{100 * mean:.2f} {100 * half:.2f}")
     if stats:
         print(stats_table(result))
+    elif result.bootstrap is not None:  # the published block is all that standard output holds
+        print(f"notice: {open_line(result)}", file=sys.stderr)
 
 
 def stats_table(result):
@@ -40,7 +44,18 @@ def stats_table(result):
     lines += [f"{s['num_tasks']} tasks; {s['distinct_support']} different support and {s['distinct_query']} different "
               "query tiles", "± is for more tasks from these tiles (closed), not for new tiles; the published last "
               f"line has the mean of the class half-widths instead, {_percent(last)}"]
+    if result.bootstrap is not None:
+        lines.append(open_line(result))
     return "\n".join(lines)
+
+
+def open_line(result):
+    """What the bootstrap of a result says of its macro F1."""
+    found = result.bootstrap
+    interval = bootstrap_interval(result.statistics["macro_f1"]["mean"], found)
+    redrawn = f"; {found.redrawn} more yielded no task" if found.redrawn else ""
+    return (f"macro F1 {_percent(interval.mean)} ± {_percent(interval.half)} is for new {found.unit}s (open, 95 %): "
+            f"{len(found.macro)} resamples of {found.unit}s, {found.units} in the class with fewest{redrawn}")
 
 
 def _percent(value):

@@ -7,6 +7,7 @@ the run's hidden folder, so that a later call goes on with those that are missin
 import contextlib
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class UnfinishedRun:
         """Write what workers read."""
         design = self.run.design
         if design is not None:
-            path = self.run.folder / self.run.job.design[0]
+            path = Path(self.run.job.design[0])
             if not path.exists():
                 design.save(path)
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 DAGGER = "†"
 APART = "‡"
-MARKS = {DAGGER: "not distinguishable from the highest", APART: "other tasks than the highest, not compared"}
+MARKS = {DAGGER: "not distinguishable from the highest on these images",
+         APART: "other tasks than the highest, not compared"}
 
 
 @dataclass(frozen=True)
