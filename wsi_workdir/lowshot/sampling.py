@@ -231,9 +231,11 @@ def _pick(rng, rows, count, images, *barred):
         order = rng.choice(rows, min(size, len(rows)), replace=False)
         for marks, numbers in barred:
             order = order[~marks[numbers[order]]]
-        first = np.unique(images[order], return_index=True)[1]
+        first = {}  # place of each image's first row; a dict is faster than np.unique for so few
+        for place, image in enumerate(images[order].tolist()):
+            first.setdefault(image, place)
         if len(first) >= count:
-            return order[np.sort(first)][:count]
+            return order[list(first.values())[:count]]
     return None
 
 
