@@ -3,10 +3,12 @@
     python benchmarks/training.py [--size 224] [--batch 32] [--steps 5] [--tiles DIR]
 
 Images per second, every setting timed in turns in one process. --tiles DIR adds the whole trainer input (loader,
-augmentation, step) as a share of the same step fed from memory.
+augmentation, step) as a share of the same step fed from memory. On a GPU 'float32' has TF32 off and the other settings
+have it on, and batches lie in pinned memory.
 """
 
 import argparse
+import contextlib
 import itertools
 import sys
 import tempfile
@@ -16,11 +18,13 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir")]
 
+import numpy as np
 import torch
 
 from lowshot.errors import UserError, run_command
 from lowshot.files import write_json
 from lowshot.lists import write_list
+from lowshot.seeds import generator
 from openselfsup import distributed
 from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
 from openselfsup.config import load_config
@@ -30,7 +34,9 @@ from openselfsup.sampler import BatchSampler
 CONFIGS = {"CLP": "configs/wsi_selfsup/moco_v3/r18_bs256_ep200_all.py",
            "FSP": "configs/classification/nct/r18_bs512_ep100_all.py"}
 CONTIGUOUS, BF16 = {"performance.channels_last": False}, {"performance.amp": True}
-SETTINGS = {"float32": CONTIGUOUS, "channels_last": {}, "bf16": {**CONTIGUOUS, **BF16}, "bf16, channels_last": BF16}
+SETTINGS = {"float32": CONTIGUOUS, "TF32": CONTIGUOUS, "channels_last": {}, "bf16": {**CONTIGUOUS, **BF16},
+            "bf16, channels_last": BF16}
+BEST = "bf16, channels_last"  # on a GPU; on a CPU bf16 needs a processor that has it
 PUBLISHED_TILES = 80_000
 
 
@@ -47,20 +53,41 @@ def step_of(kind, options, size):
     return step, config, model
 
 
-def batch_in_memory(kind, model, size, n):
-    views = 2 if kind == "CLP" else 1
-    width = sum(op.width for op in model.data_preprocessor.pipeline.on_device)
-    model.data_preprocessor.pipeline.on_device = []  # the step alone
-    return {"images": torch.randint(0, 255, (n, views, size, size, 3), dtype=torch.uint8),
-            "parameters": torch.zeros(n, views, width), "labels": torch.zeros(n, dtype=torch.int64)}
+def batch_in_memory(kind, model, size, n, augmented):
+    """What the loader would hand over. augmented: with the operations left to the device, else the step alone."""
+    views, pipeline = 2 if kind == "CLP" else 1, model.data_preprocessor.pipeline
+    if not augmented:
+        pipeline.on_device = []
+    draws = [[op.draw(generator(0, "benchmark/augment", i), size, size) for op in pipeline.on_device]
+             for i in range(n * views)]
+    parameters = torch.tensor(np.array([np.concatenate([*row, ()]) for row in draws]), dtype=torch.float32)
+    images = torch.randint(0, 255, (n, views, size, size, 3), dtype=torch.uint8)
+    return {"images": images.pin_memory() if torch.cuda.is_available() else images,
+            "parameters": parameters.view(n, views, -1), "labels": torch.zeros(n, dtype=torch.int64)}
 
 
-def seconds_of(step, batch):
+def seconds_of(name, step, batch):
     start = time.perf_counter()
-    step(batch)
+    with tf32(name != "float32"):
+        step(batch)
+    synchronize()
+    return time.perf_counter() - start
+
+
+@contextlib.contextmanager
+def tf32(allowed):
+    """Products of float32 numbers on a GPU by TF32, or exactly."""
+    flags = torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=allowed)
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    with flags:
+        yield
+    torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def synchronize():
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def measure(kind, settings, size, n, steps):
@@ -68,34 +95,33 @@ def measure(kind, settings, size, n, steps):
     ready = {}
     for name, options in settings.items():
         step, _, model = step_of(kind, options, size)
-        ready[name] = (step, batch_in_memory(kind, model, size, n))
+        ready[name] = (name, step, batch_in_memory(kind, model, size, n, "augmented" in name))
         seconds_of(*ready[name])  # warm-up, and compilation
     best = dict.fromkeys(ready, float("inf"))
     for _ in range(steps):
-        for name, (step, batch) in ready.items():
-            best[name] = min(best[name], seconds_of(step, batch))
+        for name, one in ready.items():
+            best[name] = min(best[name], seconds_of(*one))
     return {name: n / seconds for name, seconds in best.items()}
 
 
-def from_tiles(kind, size, n, steps, folder, list_file):
-    """Images per second of loader, augmentation and step together, after a first batch."""
+def from_tiles(kind, setting, size, n, steps, workers, folder, list_file):
+    """Images per second of loader, augmentation and step together, once the batches that workers had ahead are used."""
     options = {"data.train.data_source.list_file": str(list_file), "data.train.data_source.root": str(folder)}
-    step, config, model = step_of(kind, options, size)
+    step, config, model = step_of(kind, {**SETTINGS[setting], **options}, size)
     dataset = build_dataset(config.data.train, model.data_preprocessor.pipeline, 0, "raise", "data.train")
-    loader = build_loader(dataset, BatchSampler(len(dataset), n, 0), workers_for(config.data.workers_per_gpu, 1))
-    with workers_of(loader):
-        batches = itertools.islice(iter(loader), steps + 1)
-        step(batch_of(next(batches)))
+    loader = build_loader(dataset, BatchSampler(len(dataset), n, 0), workers)
+    ahead = 2 * workers
+    with workers_of(loader), tf32(True):
+        batches = itertools.islice(iter(loader), ahead + max(steps, ahead))
+        for batch in itertools.islice(batches, ahead):
+            step(batch_of(batch))
+        synchronize()
         start, images = time.perf_counter(), 0
         for batch in batches:
             step(batch_of(batch))
             images += len(batch["labels"])
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        seconds = time.perf_counter() - start
-    if not images:
-        raise UserError(f"{folder}: too few images for two batches of {n}; lower --batch")
-    return images / seconds
+        synchronize()
+        return images / (time.perf_counter() - start)
 
 
 def main(argv=None):
@@ -105,21 +131,25 @@ def main(argv=None):
     parser.add_argument("--steps", type=int, default=5, help="rounds; the fastest counts [5]")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile (minutes to compile)")
     parser.add_argument("--tiles", help="folder of images: measure the whole input path too")
+    parser.add_argument("--workers", type=int, help="loader workers for --tiles [5 on a GPU, half of a CPU's cores]")
     parser.add_argument("--out", metavar="JSON", help="also write the figures there")
     args = parser.parse_args(argv)
     print(f"{distributed.device()}, {torch.get_num_threads()} thread(s), {args.size}², batches of {args.batch}")
     figures = {}
     for kind in CONFIGS:
-        settings = dict(SETTINGS)
+        settings = {name: options for name, options in SETTINGS.items() if name != "TF32" or torch.cuda.is_available()}
         if kind == "FSP":
             settings["fused SGD, channels_last"] = {"optimizer.fused": True}
+        if torch.cuda.is_available():
+            settings[f"{BEST}, augmented"] = BF16
         if args.compile:
             settings["compiled, channels_last"] = {"performance.compile": True}
+            settings[f"compiled, {BEST}"] = {"performance.compile": True, **BF16}
         found = figures[kind] = measure(kind, settings, args.size, args.batch, args.steps)
         for name, rate in found.items():
             hours = PUBLISHED_TILES * (200 if kind == "CLP" else 100) / rate / 3600
-            print(f"{kind}  {name:24s} {rate:8.1f} images/s  {rate / found['float32']:5.2f}×  whole recipe on 80,000 "
-                  f"tiles: {hours:,.0f} h")
+            print(f"{kind}  {name:31s} {rate:8.1f} images/s  {rate / found['float32']:5.2f}×  whole recipe on 80,000 "
+                  f"tiles: {hours:,.1f} h")
         if args.tiles:
             found["from tiles"] = _tiles(kind, args, found)
     if args.out:
@@ -130,12 +160,19 @@ def main(argv=None):
 def _tiles(kind, args, found):
     names = sorted(str(path.relative_to(args.tiles)) for path in Path(args.tiles).rglob("*")
                    if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".tif", ".tiff"})
+    if not names:
+        raise UserError(f"{args.tiles}: no images there")
+    setting = BEST if torch.cuda.is_available() else "channels_last"
+    workers = args.workers or workers_for(5, 1)
+    wanted = args.batch * (2 * workers + max(args.steps, 2 * workers))  # images in all, some of them several times
+    names *= -(-wanted // len(names))
     with tempfile.TemporaryDirectory() as scratch:
         listed = Path(scratch, "list.txt")
         write_list(listed, names, [0] * len(names))
-        rate = from_tiles(kind, args.size, args.batch, args.steps, args.tiles, listed)
-    share = 100 * rate / found["channels_last"]
-    print(f"{kind}  {'from tiles':24s} {rate:8.1f} images/s, {share:.0f} % of the step fed from memory")
+        rate = from_tiles(kind, setting, args.size, args.batch, args.steps, workers, args.tiles, listed)
+    share = 100 * rate / found[setting]
+    print(f"{kind}  {'from tiles':31s} {rate:8.1f} images/s with {workers} workers, {share:.0f} % of the step fed from "
+          f"memory ({setting})", flush=True)
     return rate
 
 

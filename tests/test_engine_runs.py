@@ -63,6 +63,27 @@ def test_f1_equals_scikit_learn_task_by_task(world, clf, estimator):
     assert result.sets["support_groups"].endswith("groups.csv")
 
 
+def test_the_device_stays_in_one_process_while_workers_do_the_rest(world, monkeypatch):
+    many = pytest.importorskip("lowshot.solvers.many", reason="PyTorch is not installed")
+    protocol, _ = world
+    small_chunks(monkeypatch)
+    calls, real = [], many.sampled
+    monkeypatch.setattr(many, "sampled", lambda clf, support, *rest: calls.append(len(support)) or
+                        real(clf, support, *rest))
+    runs = runs_of(protocol, only="near")
+    predictions = {}
+    for device, workers in (("cpu", 1), ("torch-cpu", 2)):
+        for run in runs:
+            run.result_file.unlink(missing_ok=True)
+        done = run_all([replace(run, device=device) for run in runs], workers=workers, quiet=True)
+        found = [read_result(one.path) for one in done]
+        predictions[device] = np.array([one.predictions for one in found])
+        used = {one.config["mode"]: one.meta["device"] for one in found}
+        assert used == {"linear": "cpu", "latent_aug": device}
+    assert sum(calls) == sum(run.num_task for run in runs if run.mode == "latent_aug")  # all of them in this process
+    assert (predictions["cpu"] == predictions["torch-cpu"]).mean() > 0.995
+
+
 def test_any_number_of_workers_gives_the_same_bytes(world, monkeypatch):
     protocol, _ = world
     small_chunks(monkeypatch)

@@ -101,14 +101,18 @@ def _say_cost(unfinished):
 def _scored(unfinished, workers, backend, scheduler):
     """Yield (result file, piece, values, seconds) of every missing piece, in the order in which they are done.
 
-    Runs of one model go side by side: a worker holds the features and the dictionary of one model at a time.
+    Runs of one model go side by side: a worker holds the features and the dictionary of one model at a time. What runs
+    on a GPU stays in this process, meanwhile the workers do the rest: one copy of a shift bank on the device is enough.
     """
     ordered = sorted(unfinished, key=lambda one: (one.run.settings.task, one.run.settings.model))
     jobs = [(one.run, piece) for one in ordered for piece in one.missing]
-    workers = min(workers, len(jobs))
+    here = [(run, piece) for run, piece in jobs if backend == "loky" and run.job.device != "cpu"]
+    there = [(run, piece) for run, piece in jobs if backend != "loky" or run.job.device == "cpu"]
+    workers = min(workers, len(there))
     parent = os.getpid() if backend == "loky" and workers > 1 else None
-    calls = (joblib.delayed(_timed)(run.settings.result_file, run.job, piece, parent) for run, piece in jobs)
-    return _results_of(calls, workers, backend, scheduler) if jobs else ()
+    calls = (joblib.delayed(_timed)(run.settings.result_file, run.job, piece, parent) for run, piece in there)
+    own = (_timed(run.settings.result_file, run.job, piece) for run, piece in here)
+    return _results_of(calls, own, workers, backend, scheduler) if jobs else ()
 
 
 def _timed(path, job, piece, parent=None):
@@ -131,9 +135,10 @@ def _end_with(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _results_of(calls, workers, backend, scheduler):
-    """Yield the results of joblib calls in the order in which they come."""
+def _results_of(calls, own, workers, backend, scheduler):
+    """Yield the results of joblib calls in the order in which they come, and `own`, results made in this process."""
     if backend == "loky" and workers <= 1:
+        yield from own
         yield from (function(*args) for function, args, _ in calls)
         return
     # loky starts a worker anew when its memory grows, as it does with the first dictionary; nothing is lost
@@ -142,7 +147,9 @@ def _results_of(calls, workers, backend, scheduler):
         n_jobs = -1 if backend == "dask" else workers
         pool = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="3*n_jobs")
         try:
-            yield from pool(calls)
+            running = pool(calls)
+            yield from own
+            yield from running
         except TerminatedWorkerError:
             raise UserError("a worker process was killed, perhaps for want of memory; finished work is kept: run the "
                             "same command again, with fewer --num_threads") from None

@@ -2,7 +2,8 @@
 
     centroid, ridge, logistic   one classifier each; linear, and with latent augmentation
     augmented, shift_space      the augmented features of one task, without ever writing them all down
-    descent                     the minimiser of logistic regression
+    many                        sampled augmentation of many tasks at once, on a GPU
+    descent                     minimisers of logistic regression and of least squares
     reference                   the published scikit-learn estimators, one task at a time
 """
 
@@ -28,11 +29,11 @@ def predict(clf, support, labels, query, *, solver="batched", device="cpu", augm
     clf: 'Ridge', 'logistic_regression' or 'nearest_centroid', scikit-learn's with the published settings.
     support: (T, n, D) float32; labels: (n,) or (T, n) ints, any values, at least two; query: (T, q, D) float32.
     solver: 'batched' or 'sklearn' (the published estimators, one task at a time).
-    device: 'cpu', 'cuda' or 'auto'; the large products of sampled latent augmentation run there, the rest is small.
+    device: 'cpu', 'cuda' or 'auto'; sampled latent augmentation runs there, many tasks at once, the rest is small.
     augmentation: LatentAugmentation or None; its draws are keyed by `setting` and `task_numbers` (T,), by default
     0 … T−1.
 
-    The predictions of a task do not depend, to the last bit, on the tasks that share its call.
+    On the CPU the predictions of a task do not depend, to the last bit, on the tasks that share its call.
     UserError: unknown names, shapes that disagree, fewer than two classes, numbers that are not finite.
     """
     support, query = np.asarray(support), np.asarray(query)
@@ -43,9 +44,12 @@ def predict(clf, support, labels, query, *, solver="batched", device="cpu", augm
         return np.empty(query.shape[:2], dtype=np.int64)
     if solver == "sklearn":
         return reference.predict(clf, support, labels, query, augmentation, setting, numbers)
-    fit = _method(CLASSIFIERS[clf], augmentation, setting, choose_device(device))
+    device = choose_device(device)
+    fit = _method(clf, augmentation, setting, device)
     predicted = np.empty(query.shape[:2], dtype=np.int64)
     step = max(1, BLOCK_BYTES // (8 * support.shape[2] * (support.shape[1] + query.shape[1])))
+    if device != "cpu":
+        step = len(support)  # many.sampled cuts blocks of its own
     for classes, members in _alike(labels):
         for start in range(0, len(members), step):
             rows = _span(members[start:start + step])
@@ -54,8 +58,9 @@ def predict(clf, support, labels, query, *, solver="batched", device="cpu", augm
     return predicted
 
 
-def _method(classifier, augmentation, setting, device):
+def _method(clf, augmentation, setting, device):
     """Function of a block of tasks, (support, labels in [0, ways), ways, query, numbers) → classes (t, q)."""
+    classifier = CLASSIFIERS[clf]
     if augmentation is None or augmentation.num_aug_shots == 1:
         return lambda support, labels, ways, query, numbers: classifier.linear(support, labels, ways, query)
     if augmentation.kind == "expected":
@@ -64,7 +69,11 @@ def _method(classifier, augmentation, setting, device):
 
     def sampled(support, labels, ways, query, numbers):
         draws = (augmentation.draws(setting, number, support.shape[1]) for number in numbers)
-        return np.array([classifier.sampled(z, y, ways, q, drawn, augmentation, device)
+        if device != "cpu":
+            from lowshot.solvers import many  # here, not above: the few-shot half runs without PyTorch
+            return many.sampled(clf, support, labels, ways, query, np.array(list(draws)), augmentation,
+                                device.removeprefix("torch-"))
+        return np.array([classifier.sampled(z, y, ways, q, drawn, augmentation)
                          for z, y, q, drawn in zip(support, labels, query, draws, strict=True)])
     return sampled
 

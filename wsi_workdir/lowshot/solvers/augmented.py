@@ -6,12 +6,9 @@ shifts are gathered once, X (m, D); with weights W (k, D) and biases b
     gradient     Rᵀ summed by support · z + Rᵀ summed by shift · X    one product with X and two sums.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-
-from lowshot.solvers.device import products
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,9 @@ class AugmentedRows:
     drawn: np.ndarray
     centre: np.ndarray
     basis: np.ndarray
-    project: Callable
-    collect: Callable
 
     @classmethod
-    def of_task(cls, support, clusters, draws, space, device="cpu"):
+    def of_task(cls, support, clusters, draws, space):
         """support (n, D); clusters (n,): nearest prototypes; draws (n, A−1): rows of the clusters' banks."""
         centre = support.mean(axis=0, dtype=np.float64)
         rotated = (support - centre).astype(np.float32) @ space.basis
@@ -42,7 +37,7 @@ class AugmentedRows:
         bounds = np.searchsorted(rows, np.arange(len(used) + 1) * size)
         for number, (k, start, stop) in enumerate(zip(used, bounds[:-1], bounds[1:], strict=True)):
             np.take(space.bank(k), rows[start:stop] - number * size, axis=0, out=shifts[start:stop], mode="clip")
-        return cls(rotated, shifts, drawn, centre, space.basis, *products(shifts, device))
+        return cls(rotated, shifts, drawn, centre, space.basis)
 
     @property
     def shots(self):
@@ -50,9 +45,9 @@ class AugmentedRows:
         return self.drawn.shape[1] + 1
 
     def leading(self, width):
-        """The same rows, only their first `width` columns, on the CPU."""
+        """The same rows, only their first `width` columns."""
         supports, shifts = (np.ascontiguousarray(part[:, :width]) for part in (self.supports, self.shifts))
-        return AugmentedRows(supports, shifts, self.drawn, self.centre, self.basis, *products(shifts, "cpu"))
+        return AugmentedRows(supports, shifts, self.drawn, self.centre, self.basis)
 
     def forward(self, weights):
         """Logits (k, n, A) float32 of weights (k, D+1) float32, the last column the biases."""
@@ -60,7 +55,7 @@ class AugmentedRows:
         own = linear @ self.supports.T + weights[:, -1:]            # (k, n)
         logits = np.empty((*own.shape, self.shots), dtype=np.float32)
         logits[:, :, 0] = own
-        by_shift = np.ascontiguousarray(self.project(linear).T)     # (k, m)
+        by_shift = np.ascontiguousarray((self.shifts @ linear.T).T)     # (k, m)
         np.add(by_shift[:, self.drawn], own[:, :, None], out=logits[:, :, 1:])
         return logits
 
@@ -69,7 +64,7 @@ class AugmentedRows:
         own = values.sum(axis=2)                                    # (k, n)
         drawn = self.drawn.ravel()
         by_shift = np.array([np.bincount(drawn, one.ravel(), len(self.shifts)) for one in values[:, :, 1:]])
-        linear = self.collect(by_shift.astype(np.float32)) + own @ self.supports
+        linear = by_shift.astype(np.float32) @ self.shifts + own @ self.supports
         return np.concatenate([linear, own.sum(axis=1, keepdims=True)], axis=1)
 
     def predict(self, weights, query):

@@ -1,22 +1,27 @@
-"""Minimiser of multinomial logistic regression: preconditioned L-BFGS with an exact line search, many tasks at once.
+"""Minimisers, many tasks at once, of NumPy arrays or of PyTorch tensors on any device.
 
-Logits are linear in the weights, so along a direction they cost nothing new: each iteration takes one product forward
-(logits of the direction) and one backward (gradient), and the search for the step works on logits alone.
+`minimise`: multinomial logistic regression by preconditioned L-BFGS with an exact line search. Logits are linear in the
+weights, so along a direction they cost nothing new: each iteration takes one product forward (logits of the direction)
+and one backward (gradient), and the search for the step works on logits alone.
+`conjugate_gradients`: symmetric linear systems.
 """
 
 import warnings
 
-import numpy as np
+from array_api_compat import array_namespace
 
 MEMORY = 10
 SEARCHES = 30
 SLOPE = 0.1  # the line search ends when the slope has fallen to this share of where it began
+RESIDUAL = 1e-4  # of the right-hand side: where conjugate gradients stop
+MAX_ITERATIONS = 500
 
 
 def softmax(logits):
     """Over axis 1 of (T, k, N)."""
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
+    xp = array_namespace(logits)
+    shares = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+    shares /= xp.sum(shares, axis=1, keepdims=True)
     return shares
 
 
@@ -33,9 +38,10 @@ def minimise(problem, weights, tolerance, max_iterations=200):
     depend on the other tasks. Warns where one has not stopped after max_iterations.
     tolerance: function from the first gᵀ·H·g (T,) to where to stop.
     """
+    xp = array_namespace(weights)
     shares = softmax(logits := problem.forward(weights))
     gradient = _gradient(problem, weights, shares)
-    going = np.ones(len(weights), dtype=bool)
+    going = xp.ones_like(weights[:, 0, 0], dtype=xp.bool)
     pairs = []
     for iteration in range(max_iterations):
         if iteration in problem.renew:
@@ -45,41 +51,45 @@ def minimise(problem, weights, tolerance, max_iterations=200):
         if iteration == 0:
             first, limit = -slope, tolerance(-slope)
         going &= -slope > limit
-        if not going.any():
+        if not xp.any(going):
             return weights, first
         direction *= going[:, None, None]
         change = problem.forward(direction)
         step, shares_new = _line_search(problem, weights, logits, direction, change, slope)
         going &= step > 0                                            # 0: rounding leaves nothing to gain
-        step = np.where(going, step, 0)[:, None, None]
+        step = xp.where(going, step, xp.zeros_like(step))[:, None, None]
         weights_new = weights + step * direction
-        logits = logits + step.astype(logits.dtype) * change
+        logits = logits + xp.astype(step, logits.dtype) * change
         shares = shares_new
         gradient_new = _gradient(problem, weights_new, shares)
         pairs = [*pairs, (weights_new - weights, gradient_new - gradient)][-MEMORY:]
         weights, gradient = weights_new, gradient_new
-    warnings.warn(f"logistic regression: {going.sum()} of {len(going)} tasks did not reach the tolerance in "
+    warnings.warn(f"logistic regression: {int(xp.sum(going))} of {len(going)} tasks did not reach the tolerance in "
                   f"{max_iterations} iterations", stacklevel=2)
     return weights, first
 
 
 def _gradient(problem, weights, shares):
-    gradient = problem.backward(shares - problem.targets).astype(np.float64)
+    xp = array_namespace(weights)
+    gradient = xp.astype(problem.backward(shares - problem.targets), xp.float64)
     gradient[:, :, :-1] += problem.penalty * weights[:, :, :-1]
     return gradient
 
 
 def _inner(a, b):
     """(T,) sums of a·b."""
-    return (a * b).sum(axis=(1, 2), dtype=np.float64)
+    xp = array_namespace(a)
+    return xp.sum(a * b, axis=(1, 2), dtype=xp.float64)
 
 
 def _two_loops(gradient, pairs, apply):
     """L-BFGS: the approximate inverse Hessian times the gradient. A pair without curvature (a stopped task) is void."""
+    xp = array_namespace(gradient)
     vector, used = gradient, []
     for step, change in reversed(pairs):
         curvature = _inner(step, change)
-        scale = np.where(curvature > 0, 1 / np.where(curvature > 0, curvature, 1), 0)
+        ones = xp.ones_like(curvature)
+        scale = xp.where(curvature > 0, 1 / xp.where(curvature > 0, curvature, ones), 0 * ones)
         share = scale * _inner(step, vector)
         vector = vector - share[:, None, None] * change
         used.append((step, change, scale, share))
@@ -94,26 +104,57 @@ def _line_search(problem, weights, logits, direction, change, slope):
 
     Newton steps on the convex function of one variable, kept between a point where it falls and one where it rises.
     """
+    xp = array_namespace(slope)
     straight = _inner(problem.targets, change)
     flat = direction[:, :, :-1]
     first = problem.penalty * _inner(weights[:, :, :-1], flat)
     second = problem.penalty * _inner(flat, flat)
-    low, high = np.zeros(len(slope)), np.full(len(slope), np.inf)
-    step = np.ones(len(slope))
+    low, high = xp.zeros_like(slope), xp.full_like(slope, xp.inf)
+    step = xp.ones_like(slope)
     best = step
     for _ in range(SEARCHES):
-        shares = softmax(logits + step.astype(logits.dtype)[:, None, None] * change)
+        shares = softmax(logits + xp.astype(step, logits.dtype)[:, None, None] * change)
         weighted = shares * change
-        mean = weighted.sum(axis=1, keepdims=True)
-        now = weighted.sum(axis=(1, 2), dtype=np.float64) - straight + first + step * second
+        mean = xp.sum(weighted, axis=1, keepdims=True)
+        now = xp.sum(weighted, axis=(1, 2), dtype=xp.float64) - straight + first + step * second
         bend = _inner(weighted, change) - _inner(mean, mean) + second
         best = step
-        open_ = np.abs(now) > SLOPE * np.abs(slope)
-        if not open_.any():
+        open_ = xp.abs(now) > SLOPE * xp.abs(slope)
+        if not xp.any(open_):
             break
-        low, high = np.where(now < 0, step, low), np.where(now < 0, high, step)
-        guess = step - now / np.where(bend > 0, bend, np.inf)
+        low, high = xp.where(now < 0, step, low), xp.where(now < 0, high, step)
+        guess = step - now / xp.where(bend > 0, bend, xp.full_like(bend, xp.inf))
         inside = (guess > low) & (guess < high)
-        halfway = np.where(np.isfinite(high), (low + high) / 2, 4 * step)
-        step = np.where(open_, np.where(inside, guess, halfway), step)
+        halfway = xp.where(xp.isfinite(high), (low + high) / 2, 4 * step)
+        step = xp.where(open_, xp.where(inside, guess, halfway), step)
     return best, shares
+
+
+def conjugate_gradients(times, right, precondition):
+    """x (…, k, D) with times(x) = right, one system a row, each with its own step."""
+    xp = array_namespace(right)
+
+    def inner(a, b):
+        return xp.sum(a * b, axis=-1, keepdims=True)
+
+    def positive(values):
+        return xp.where(values > 0, values, xp.ones_like(values))
+
+    solution = xp.zeros_like(right)
+    residual = right
+    goal = RESIDUAL**2 * inner(right, right)
+    direction = better = precondition(residual)
+    product = inner(residual, better)
+    for _ in range(MAX_ITERATIONS):
+        open_ = inner(residual, residual) > goal                    # (…, k, 1) rows that go on
+        if not xp.any(open_):
+            break
+        image = times(direction)
+        curvature = inner(direction, image)
+        step = xp.where(open_, product / positive(curvature), xp.zeros_like(product))
+        solution = solution + step * direction
+        residual = residual - step * image
+        better = precondition(residual)
+        previous, product = product, inner(residual, better)
+        direction = better + product / positive(previous) * direction
+    return solution

@@ -39,9 +39,9 @@ def linear(support, labels, ways, query):
         coordinates = np.linalg.cholesky(kernel + jitter[:, None, None] * np.eye(rows.shape[1]))
     else:
         coordinates = rows
-    problem = _Linear(coordinates, one_hot(labels, ways), _penalty(ways))
+    problem = _Linear(coordinates, one_hot(labels, ways), penalty_of(ways))
     start = np.zeros((len(rows), ways, coordinates.shape[2] + 1))
-    solved, _ = minimise(problem, start, lambda first: _limit(LINEAR_TOLERANCE, first))
+    solved, _ = minimise(problem, start, lambda first: limit(LINEAR_TOLERANCE, first))
     weights, bias = solved[:, :, :-1], solved[:, :, -1:]
     if small:
         dual = np.linalg.solve(np.swapaxes(coordinates, 1, 2), np.swapaxes(weights, 1, 2))  # (T, n, ways)
@@ -49,7 +49,7 @@ def linear(support, labels, ways, query):
     return np.argmax((query - centre) @ np.swapaxes(weights, 1, 2) + np.swapaxes(bias, 1, 2), axis=2)
 
 
-def sampled(support, labels, ways, query, draws, augmentation, device):
+def sampled(support, labels, ways, query, draws, augmentation):
     """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
 
     First in the leading columns of the shift space, where a pass costs little, then from there in all columns.
@@ -58,24 +58,26 @@ def sampled(support, labels, ways, query, draws, augmentation, device):
     """
     space = shift_space(augmentation.dictionary)
     clusters = augmentation.nearest(support)
-    rows = AugmentedRows.of_task(support, clusters, draws, space, device)
+    rows = AugmentedRows.of_task(support, clusters, draws, space)
     lead = space.lead_width(rows.shots * len(support), ways)
     targets = np.repeat(one_hot(labels, ways).astype(np.float32), rows.shots, axis=1)[None]  # (1, ways, n·A)
-    coarse = _Sampled(rows.leading(lead), targets, _penalty(ways), clusters, space, lead, renew=(0, 1, 2, 4))
+    coarse = _Sampled(rows.leading(lead), targets, penalty_of(ways), clusters, space, lead, renew=(0, 1, 2, 4))
     start = np.zeros((1, ways, lead + 1))
-    weights, first = minimise(coarse, start, lambda first: _limit(COARSE_TOLERANCE, first))
+    weights, first = minimise(coarse, start, lambda first: limit(COARSE_TOLERANCE, first))
     tail = np.zeros((1, ways, support.shape[1] - lead))
     weights = np.concatenate([weights[..., :-1], tail, weights[..., -1:]], axis=2)
-    fine = _Sampled(rows, targets, _penalty(ways), clusters, space, lead, renew=(0,))
-    weights, _ = minimise(fine, weights, lambda _: _limit(SAMPLED_TOLERANCE, first))
+    fine = _Sampled(rows, targets, penalty_of(ways), clusters, space, lead, renew=(0,))
+    weights, _ = minimise(fine, weights, lambda _: limit(SAMPLED_TOLERANCE, first))
     return rows.predict(weights[0], query)
 
 
-def _limit(tolerance, first):
-    return np.minimum(tolerance[0], tolerance[1] * first)
+def limit(tolerance, first):
+    """Where each task stops, of the first gᵀ·H·g (T,)."""
+    return (tolerance[1] * first).clip(max=tolerance[0])
 
 
-def _penalty(ways):
+def penalty_of(ways):
+    """Of |W|²/2; see the module."""
     return 2.0 if ways == 2 else 1.0
 
 

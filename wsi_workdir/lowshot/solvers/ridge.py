@@ -11,6 +11,7 @@ from scipy.linalg import blas, lapack
 
 from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.centroid import one_hot
+from lowshot.solvers.descent import conjugate_gradients
 from lowshot.solvers.shift_space import shift_space
 
 # Total variance, summed over rows, up to which float32 factors keep the needed digits: it bounds the condition number.
@@ -18,8 +19,6 @@ FLOAT32_LIMIT = 1e5  # of expected moments
 LINEAR_LIMIT = 1e3   # of supports alone, where scikit-learn's float32 is to be matched
 ROUTINES = {np.float32: (blas.saxpy, blas.ssyrk, lapack.spotrf, lapack.spotrs),
             np.float64: (blas.daxpy, blas.dsyrk, lapack.dpotrf, lapack.dpotrs)}
-RESIDUAL = 1e-4      # of the right-hand side: where conjugate gradients stop
-MAX_ITERATIONS = 500
 
 
 def linear(support, labels, ways, query):
@@ -93,7 +92,7 @@ def _expected_task(support, labels, query, clusters, ways, shots, space):
     return np.argmax((query - centre) @ weights + offset, axis=1)
 
 
-def sampled(support, labels, ways, query, draws, augmentation, device):
+def sampled(support, labels, ways, query, draws, augmentation):
     """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
 
     Conjugate gradients on (XᵀX + I) W = XᵀY, all classes at once, X centred and never formed: a product with XᵀX is
@@ -103,7 +102,7 @@ def sampled(support, labels, ways, query, draws, augmentation, device):
     """
     space = shift_space(augmentation.dictionary)
     clusters = augmentation.nearest(support)
-    rows = AugmentedRows.of_task(support, clusters, draws, space, device)
+    rows = AugmentedRows.of_task(support, clusters, draws, space)
     member = one_hot(labels, ways)                                  # (ways, n)
     total = rows.shots * len(support)
     sums = rows.backward(np.repeat(member[:, :, None], rows.shots, axis=2).astype(np.float32))[:, :-1]
@@ -117,7 +116,7 @@ def sampled(support, labels, ways, query, draws, augmentation, device):
         again = rows.backward(values)[:, :-1].astype(np.float64)
         return again - total * (weights @ centre)[:, None] * centre + weights
 
-    weights = _conjugate_gradients(times_gram, right, _precondition(rows, clusters, space))
+    weights = conjugate_gradients(times_gram, right, _precondition(rows, clusters, space))
     bias = 2 * share - 1 - weights @ centre
     return rows.predict(np.column_stack([weights, bias]), query)
 
@@ -140,27 +139,3 @@ def _precondition(rows, clusters, space):
     inner = np.linalg.inv(np.eye(len(supports)) / rows.shots + spread @ supports.T)
     return lambda vectors: apart(vectors) - (vectors @ spread.T) @ inner @ spread
 
-
-def _conjugate_gradients(times, right, precondition):
-    """x (k, D) with times(x) = right, one system a row, each with its own step."""
-    def inner(a, b):
-        return (a * b).sum(axis=1, keepdims=True)
-
-    solution = np.zeros_like(right)
-    residual = right
-    goal = RESIDUAL**2 * inner(right, right)
-    direction = better = precondition(residual)
-    product = inner(residual, better)
-    for _ in range(MAX_ITERATIONS):
-        open_ = inner(residual, residual) > goal                    # (k, 1) rows that go on
-        if not open_.any():
-            break
-        image = times(direction)
-        curvature = inner(direction, image)
-        step = np.where(open_, product / np.where(curvature > 0, curvature, 1), 0)
-        solution = solution + step * direction
-        residual = residual - step * image
-        better = precondition(residual)
-        previous, product = product, inner(residual, better)
-        direction = better + product / np.where(previous > 0, previous, 1) * direction
-    return solution
