@@ -25,7 +25,7 @@ SECTIONS = dict(
                            keep=None),         # so many epoch_N.pth at most, the newest; None: all
     log_config=dict(interval=50, hooks=[dict(type="TextLoggerHook"), dict(type="TensorboardLoggerHook")]),
     performance=dict(channels_last=True,
-                     amp=False,                # True: bf16, or fp16 with a loss scale where the GPU has no bf16
+                     amp=False,                # True: bf16; without it fp16 with a loss scale (GPU), float32 (CPU)
                      compile=False,            # torch.compile of the training step's forward
                      device_augmentation=None),  # None: on GPUs; worker decodes and crops, the device does the rest
     dist_params=dict(backend="nccl"),

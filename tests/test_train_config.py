@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.optim import AmpOptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from lowshot.errors import UserError
 from openselfsup.amp import BF16OptimWrapper
@@ -110,6 +110,16 @@ def test_mixed_precision_is_bf16_only_where_the_gpu_computes_in_it(configs, monk
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=generation))
     # PyTorch emulates bfloat16 on older GPUs, and counts that as support unless told not to
     monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    assert type(make_optim_wrapper(model, config, scale_lr=False)) is wrapper
+
+
+@pytest.mark.parametrize("supported, wrapper", [(True, BF16OptimWrapper), (False, OptimWrapper)])
+def test_a_processor_without_bf16_trains_in_float32(configs, monkeypatch, supported, wrapper):
+    config = copy.deepcopy(configs[FSP / "r18_bs512_ep100_all.py"])
+    model = make_model(config, train_pipeline(config), 0)
+    config.performance.amp = True
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
     assert type(make_optim_wrapper(model, config, scale_lr=False)) is wrapper
 
 

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from lowshot.errors import UserError
 from lowshot.seeds import sequence
 from openselfsup import distributed
-from openselfsup.amp import BF16OptimWrapper
+from openselfsup.amp import BF16OptimWrapper, bf16_works
 from openselfsup.datasets import build_dataset, build_loader, workers_for
 from openselfsup.hooks import build_hooks
 from openselfsup.models import build_model
@@ -103,9 +103,9 @@ def make_optim_wrapper(model, config, scale_lr):
                    clip_grad=dict(clip) if clip else None)
     if not config.performance.amp:
         return OptimWrapper(**options)
-    if torch.cuda.is_available() and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return AmpOptimWrapper(dtype="float16", **options)
-    return BF16OptimWrapper(**options)
+    if bf16_works():
+        return BF16OptimWrapper(**options)
+    return AmpOptimWrapper(dtype="float16", **options) if torch.cuda.is_available() else OptimWrapper(**options)
 
 
 def _loader(dataset, config, seed):
@@ -130,6 +130,8 @@ def _announce(trainer, config):
         f"(published rates are for {BASE_GPUS} processes: --auto_scale_lr)")
     if loader.batch_sampler.left_out:
         log("the last batch of an epoch would be a single image, which BatchNorm cannot take: it is left out")
+    if config.performance.amp and not torch.cuda.is_available() and not bf16_works():
+        log("performance.amp: this processor has no bfloat16, float32 is used")
     parts = [part for part in config.model.values() if isinstance(part, dict)]
     wants_sync = any(part.get("sync_bn") or (part.get("norm_cfg") or {}).get("type") == "SyncBN" for part in parts)
     if wants_sync and processes > 1 and not distributed.sync_bn_works():
