@@ -1,6 +1,7 @@
 """Shared by all tests: where the real material is, and how to run a command as a user would."""
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FEWSHOT_SHARED", ROOT.parent / "shared"))
+# A shell's background jobs ignore SIGINT from birth, and so do the commands that they start: tests that interrupt
+# commands would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def load_command(path):
