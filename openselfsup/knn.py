@@ -2,15 +2,17 @@
 
 import numpy as np
 
+from lowshot.errors import UserError
+
 
 def knn_accuracy(references, labels, queries, truth, k=20, same=False):
     """Share of queries whose k nearest references (cosine) vote for their label; a tied vote goes to the lower label.
 
     references: (N, D), queries: (M, D) float32, any lengths but 0; labels (N,), truth (M,) ints.
-    same: queries are the references, row by row; none is then its own neighbour.
+    same: queries are the references, row by row; none is then its own neighbour. UserError: fewer than k neighbours.
     """
+    check_neighbours(k, len(references) - same)
     references, queries = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (references, queries))
-    k = min(k, len(references) - same)
     votes_for = np.eye(labels.max() + 1, dtype=np.int32)[labels]
     correct = 0
     for start in range(0, len(queries), 1024):  # (1024, N) similarities at a time
@@ -22,3 +24,9 @@ def knn_accuracy(references, labels, queries, truth, k=20, same=False):
         votes = votes_for[nearest].sum(1)
         correct += int((votes.argmax(1) == truth[start:start + 1024]).sum())
     return correct / len(queries)
+
+
+def check_neighbours(k, count):
+    """UserError unless k ≤ count: where all references vote, the vote says nothing about the features."""
+    if k > count:
+        raise UserError(f"k = {k} nearest neighbours are asked for among {count}; give a smaller k, or more images")

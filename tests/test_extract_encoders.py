@@ -111,7 +111,7 @@ def test_every_mode_is_read_as_rgb(tmp_path, mode, ending):
 @pytest.mark.parametrize("mode", ["I", "F"])
 def test_levels_of_unknown_range_are_refused_by_name(tmp_path, mode):
     Image.fromarray(pixels()[0]).convert("L").convert(mode).save(tmp_path / "x.tif")
-    with pytest.raises(BrokenImage, match=f"32-bit numbers of unknown range, mode {mode}"):
+    with pytest.raises(BrokenImage, match="32-bit numbers of unknown range"):
         read_image(tmp_path / "x.tif")
 
 

@@ -221,6 +221,22 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
             checkpoint.load_weights(tmp_path / f"{name}.pth")
 
 
+def test_more_neighbours_than_there_are_images_are_refused(tmp_path):
+    from openselfsup.hooks import KNNHook
+    from openselfsup.knn import knn_accuracy
+    labels = np.repeat(np.arange(3), 5)
+    x = (10 * np.eye(8)[labels] + np.random.default_rng(0).normal(0, 0.1, (15, 8))).astype(np.float32)
+    assert knn_accuracy(x, labels, x, labels, 4, same=True) == 1
+    assert 0 <= knn_accuracy(x, labels, x, labels, 15) <= 1
+    for k, same, words in ((15, True, "k = 15 nearest neighbours are asked for among 14"), (16, False, "among 15")):
+        with pytest.raises(UserError, match=words):
+            knn_accuracy(x, labels, x, labels, k, same=same)
+    listed = tmp_path / "list.txt"
+    listed.write_text("".join(f"{i}.png {label}\n" for i, label in enumerate(labels)))
+    with pytest.raises(UserError, match="k = 20 nearest neighbours are asked for among 14"):  # before training starts
+        KNNHook(str(listed), str(tmp_path))
+
+
 def test_knn_accuracy_agrees_with_scikit_learn():
     from sklearn.neighbors import KNeighborsClassifier
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from openselfsup.images import BrokenImage, read_image
 
-VERSION = 1     # of the measurements; another version is measured anew
+VERSION = 2     # of the measurements; another version is measured anew
 THUMB = 16      # pixels, side of the grey thumbnail that confirms a near duplicate
 GRID = 32       # pixels, side of the grey image whose lowest 8 × 8 frequencies are hashed
 BINS = 4        # per channel of the colour histogram
@@ -32,8 +32,7 @@ def measure(path):
     cv2.setNumThreads(1)
     try:
         image = read_image(path)
-        with Image.open(path) as header:
-            mode = header.mode
+        mode = _mode(path)
         digest = hashlib.sha256(Path(path).read_bytes()).digest()
     except (BrokenImage, OSError) as error:
         return Broken(str(error))
@@ -49,6 +48,15 @@ def measure(path):
     cells = (image // (256 // BINS)).reshape(-1, 3) @ np.array([BINS * BINS, BINS, 1])
     record["histogram"] = np.bincount(cells, minlength=BINS**3) / cells.size
     return record
+
+
+def _mode(path):
+    """Pillow's name for how a readable image is stored, 'other' where it has none."""
+    try:
+        with Image.open(path) as header:
+            return header.mode
+    except UnidentifiedImageError:
+        return "other"
 
 
 def low_frequencies(grey):
