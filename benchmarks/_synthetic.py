@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lowshot.features import unit_length
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.features import unit_length
+from fewshot_wsi.foundation.seeds import generator
 
 FEATURES = Path(os.environ.get("FEWSHOT_SHARED", Path(__file__).resolve().parents[2] / "shared"), "features")
 

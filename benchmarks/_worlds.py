@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fewshot_wsi.foundation.seeds import generator
 from lowshot.influence import build_units, f1_influence
 from lowshot.intervals import bootstrap_interval, open_interval
-from lowshot.resampling import Design, Rules, resample
-from lowshot.results import Bootstrap
+from lowshot.resampling import Bootstrap, Design, Rules, resample
 from lowshot.sampling import Pool, draw_tasks
-from lowshot.seeds import generator
 from lowshot.solvers import predict
 from lowshot.statistics import f1_scores
 

@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "wsi_workdir"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
 
 import joblib
 import numpy as np
-from _worlds import Row, draw_world, intervals, true_mean
 from scipy import stats
 from threadpoolctl import threadpool_limits
 
-from lowshot.errors import UserError, run_command
+from benchmarks._worlds import Row, draw_world, intervals, true_mean
+from fewshot_wsi.foundation.errors import UserError, run_command
 
 BOOTSTRAP = dict(open="bootstrap")
 PATIENTS = dict(both=True, support=10)

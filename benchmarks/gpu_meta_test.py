@@ -15,15 +15,15 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "wsi_workdir"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
 
 import torch
-from _piece import DRAWS
-from solvers import source
 from threadpoolctl import threadpool_limits
 
-from lowshot.errors import run_command
-from lowshot.files import write_text
+from benchmarks._piece import DRAWS
+from benchmarks.solvers import source
+from fewshot_wsi.foundation.errors import run_command
+from fewshot_wsi.foundation.files import write_text
 from lowshot.latent_aug import LatentAugmentation
 from lowshot.solvers import predict
 

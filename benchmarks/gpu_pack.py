@@ -11,13 +11,12 @@ import shutil
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "wsi_workdir"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cv2
 
-from lowshot.errors import UserError, run_command
-from lowshot.lists import write_list
+from fewshot_wsi.foundation.errors import UserError, run_command
+from fewshot_wsi.foundation.lists import write_list
 from openselfsup.images import read_image
 
 QUALITY = 90

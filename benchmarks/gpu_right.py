@@ -19,21 +19,21 @@ from functools import partial
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir"), str(_ROOT / "benchmarks")]
+sys.path.insert(0, str(_ROOT))
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from _synthetic import Tissue
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
+from benchmarks._synthetic import Tissue
+from fewshot_wsi.foundation.errors import UserError, run_command
+from fewshot_wsi.foundation.files import write_json
+from fewshot_wsi.foundation.seeds import generator
 from lowshot.dictionary import build_dictionary
-from lowshot.errors import UserError, run_command
-from lowshot.files import write_json
 from lowshot.latent_aug import LatentAugmentation
-from lowshot.seeds import generator
 from lowshot.solvers import CLASSIFIERS, predict
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper

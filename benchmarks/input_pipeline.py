@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir")]
+sys.path.insert(0, str(_ROOT))
 
 import cv2
 import numpy as np
@@ -20,9 +20,9 @@ import torch
 from PIL import Image, ImageFilter
 from torchvision import transforms as T
 
-from lowshot.errors import UserError, run_command
-from lowshot.files import write_json
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.errors import UserError, run_command
+from fewshot_wsi.foundation.files import write_json
+from fewshot_wsi.foundation.seeds import generator
 from openselfsup.config import load_config
 from openselfsup.images import read_image
 from openselfsup.transforms import build_pipeline

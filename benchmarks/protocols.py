@@ -18,20 +18,20 @@ from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "wsi_workdir"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
 
 import joblib
 import numpy as np
-from _synthetic import Tissue
 
+from benchmarks._synthetic import Tissue
+from fewshot_wsi.foundation.errors import run_command
+from fewshot_wsi.foundation.progress import bar
+from fewshot_wsi.meta_test.engine import run_all
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.protocol import DEFAULT, load_protocol
+from fewshot_wsi.meta_test.results import read_result
+from fewshot_wsi.meta_test.settings import LATENT, runs_of, task_files_of
 from lowshot.dictionary import bank_files, build_dictionary, save_dictionary
-from lowshot.engine import run_all
-from lowshot.errors import run_command
-from lowshot.generation import make_tasks
-from lowshot.progress import bar
-from lowshot.protocol import DEFAULT, load_protocol
-from lowshot.results import read_result
-from lowshot.settings import LATENT, runs_of, task_files_of
 
 SIZES = {"NCT_train": 80000, "NCT_test": 20000, "LC": 25000, "PAIP_train": 22500, "PAIP_test": 52500}
 PROTOCOLS = {"mixture": ("mixture",), "out": ("out", "out_homo"), "near": ("near",)}

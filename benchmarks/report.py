@@ -13,14 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "wsi_workdir")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
-from lowshot.files import arrays_sha256
-from lowshot.results import write_result
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.files import arrays_sha256
+from fewshot_wsi.foundation.seeds import generator
+from fewshot_wsi.meta_test.results import write_result
 from lowshot.statistics import run_statistics
 
 WAYS = (("Ridge", "linear"), ("Ridge", "latent_aug"), ("logistic_regression", "linear"),
@@ -105,7 +105,7 @@ def main(argv=None):
         folder = Path(args.keep or temporary)
         runs = draw_near(folder / "results", args.tasks) if args.near else \
             draw_many(folder / "results", args.runs, args.tasks)
-        from lowshot.report.writing import write_report
+        from fewshot_wsi.report.writing import write_report
         start, drawn = time.perf_counter(), time.process_time()
         page, _ = write_report([folder / "results"], folder / "report", jobs=args.workers)
         spent = time.perf_counter() - start

@@ -21,19 +21,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "wsi_workdir"), str(ROOT / "benchmarks")]
+sys.path.insert(0, str(ROOT))
 
 import joblib
 import numpy as np
-from _piece import DRAWS, PREFIX, PROTOTYPES, predict_piece
-from _synthetic import FEATURES, Tissue
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from benchmarks._piece import DRAWS, PREFIX, PROTOTYPES, predict_piece
+from benchmarks._synthetic import FEATURES, Tissue
+from fewshot_wsi.foundation.errors import UserError, run_command
+from fewshot_wsi.foundation.seeds import generator
 from lowshot.dictionary import build_dictionary, save_dictionary
-from lowshot.errors import UserError, run_command
 from lowshot.latent_aug import LatentAugmentation
-from lowshot.seeds import generator
 from lowshot.solvers import predict
 from lowshot.solvers.reference import ESTIMATORS, predict_task
 

@@ -16,15 +16,15 @@ import time
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir")]
+sys.path.insert(0, str(_ROOT))
 
 import numpy as np
 import torch
 
-from lowshot.errors import UserError, run_command
-from lowshot.files import write_json
-from lowshot.lists import write_list
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.errors import UserError, run_command
+from fewshot_wsi.foundation.files import write_json
+from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.foundation.seeds import generator
 from openselfsup import distributed
 from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
 from openselfsup.config import load_config

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "wsi_workdir")]
+sys.path.insert(0, str(ROOT))
 
-from lowshot.errors import UserError, run_command
-from lowshot.files import write_text
+from fewshot_wsi.foundation.errors import UserError, run_command
+from fewshot_wsi.foundation.files import write_text
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 

@@ -3,5 +3,6 @@
 Importing the package itself needs no torch; its modules do. See ARCHITECTURE.md.
 """
 
-__version__ = "1.0.0"
+from fewshot_wsi import __version__  # noqa: F401 (one version of all)
+
 FIXED_ENCODERS = ("mean_rgb", "color_histogram", "random")  # that need no weights

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from lowshot.errors import UserError
-from lowshot.files import replacing
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import replacing
 
 _PREFIXES = ("backbone.", "encoder_q.0.", "encoder.0.")  # of the backbone in training checkpoints, by preference
 

@@ -1,11 +1,10 @@
 """Training configs in OpenSelfSup's vocabulary: read, completed with defaults, checked to the last key."""
 
-from pathlib import Path
-
 from mmengine.config import Config
 
-from lowshot.errors import UserError
-from lowshot.keys import check_keys, nearest_known
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import shipped
+from fewshot_wsi.foundation.keys import check_keys, nearest_known
 from openselfsup.schedule import check_schedule
 
 # Every key that means something, with its default; ... marks one that a config must set.
@@ -42,10 +41,11 @@ def load_config(path, options=None):
 
     UserError where the file is missing or does not run, or a key is unknown; the nearest valid name is given.
     """
-    if not Path(path).is_file():
+    file = shipped(path)
+    if not file.is_file():
         raise UserError(f"{path}: no such config")
     try:
-        config = Config.fromfile(str(path))
+        config = Config.fromfile(str(file))
     except Exception as error:  # the file is a program: whatever it raises is for its author
         raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
     for key in options or {}:

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from lowshot.errors import UserError
-from lowshot.lists import check_labels, read_list
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import check_labels, read_list
+from fewshot_wsi.foundation.seeds import generator
 from openselfsup.images import BrokenImage, read_image
 from openselfsup.registry import build
 

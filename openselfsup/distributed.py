@@ -9,7 +9,7 @@ import time
 import torch
 import torch.distributed as dist
 
-from lowshot.errors import Terminated, UserError
+from fewshot_wsi.foundation.errors import Terminated, UserError
 
 STOP_FILE = "FEWSHOT_STOP_FILE"  # names the file by which openselfsup/launch.py passes signals on
 _MOMENT = 10  # seconds that a follower waits before it tells a fault

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from lowshot.errors import UserError
-from lowshot.files import file_sha256
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import file_sha256
+from fewshot_wsi.foundation.seeds import generator
 from openselfsup import FIXED_ENCODERS
 from openselfsup.checkpoint import fit, load_weights
 from openselfsup.models import PARTS

@@ -9,7 +9,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
+from openselfsup.jpeg import check_scans
 from openselfsup.tiff import check_depth, read_tiff
 
 _JPEG = b"\xff\xd8\xff"
@@ -42,7 +43,9 @@ def _jpeg(data):
     """A strict decoder: libjpeg, and so Pillow and OpenCV, fill the rest of a damaged image with grey."""
     if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
         return _pillow(data)
-    return simplejpeg.decode_jpeg(data, "RGB")
+    image = simplejpeg.decode_jpeg(data, "RGB")
+    check_scans(data)
+    return image
 
 
 def _tiff(data):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 
 
 def knn_accuracy(references, labels, queries, truth, k=20, same=False):

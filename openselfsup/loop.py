@@ -3,8 +3,8 @@
 import torch
 from mmengine.runner import EpochBasedTrainLoop
 
-from lowshot.errors import UserError
-from lowshot.seeds import sequence
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.seeds import sequence
 from openselfsup import distributed
 from openselfsup.datasets import batch_of, workers_of
 from openselfsup.stopping import StopRequest

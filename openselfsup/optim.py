@@ -5,8 +5,8 @@ import re
 import torch
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-from lowshot.errors import UserError
-from lowshot.keys import check_keys
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.keys import check_keys
 from openselfsup.registry import build
 
 

@@ -2,8 +2,8 @@
 
 import inspect
 
-from lowshot.errors import UserError
-from lowshot.keys import check_keys, nearest_known
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.keys import check_keys, nearest_known
 
 
 def build(config, table, where, **given):

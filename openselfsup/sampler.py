@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.seeds import generator
 
 
 def epoch_order(count, seed, epoch):

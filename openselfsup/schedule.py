@@ -2,8 +2,8 @@
 
 import math
 
-from lowshot.errors import UserError
-from lowshot.keys import check_keys, nearest_known
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.keys import check_keys, nearest_known
 
 _POLICIES = {"fixed": (), "step": ("step", "gamma"), "CosineAnnealing": ("min_lr", "min_lr_ratio")}
 _COMMON = ("policy", "by_epoch", "warmup", "warmup_iters", "warmup_ratio", "warmup_by_epoch")

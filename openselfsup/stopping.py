@@ -11,7 +11,7 @@ import signal
 import torch
 import torch.distributed as dist
 
-from lowshot.errors import Terminated
+from fewshot_wsi.foundation.errors import Terminated
 from openselfsup.distributed import STOP_FILE
 
 

@@ -11,7 +11,7 @@ import torch
 from mmengine.runner import Runner
 
 import openselfsup
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup import distributed
 from openselfsup.checkpoint import fit, load_file, save_file, state_of
 from openselfsup.loop import TrainLoop

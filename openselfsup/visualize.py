@@ -16,9 +16,9 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from lowshot.features import unit_length
-from lowshot.files import replacing
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.features import unit_length
+from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.seeds import generator
 
 CLUSTERS = (2, 4, 6)
 STAGES = (1, 2, 3, 4)

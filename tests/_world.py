@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.features import unit_length
+from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.protocol import load_protocol
+from fewshot_wsi.meta_test.settings import task_files_of
 from lowshot.dictionary import build_dictionary, save_dictionary
-from lowshot.features import unit_length
-from lowshot.generation import make_tasks
-from lowshot.lists import write_list
-from lowshot.protocol import load_protocol
-from lowshot.settings import task_files_of
 
 DIM = 12
 PROTOCOL = """

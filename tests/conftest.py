@@ -1,5 +1,4 @@
 """Shared by all tests: where the real material is, and how to run a command as a user would."""
-import importlib.util
 import os
 import signal
 import subprocess
@@ -13,14 +12,6 @@ SHARED = Path(os.environ.get("FEWSHOT_SHARED", ROOT.parent / "shared"))
 # A shell's background jobs ignore SIGINT from birth, and so do the commands that they start: tests that interrupt
 # commands would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def load_command(path):
-    """The module of a command, by its path from the root: tools/ and wsi_workdir/ share names."""
-    spec = importlib.util.spec_from_file_location(path.removesuffix(".py").replace("/", "_"), ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _material(name):

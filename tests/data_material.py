@@ -105,7 +105,7 @@ sys.modules["command"] = command
 specification.loader.exec_module(command)
 if int(user) and os.geteuid() == 0:  # only now: the interpreter itself may lie where that user cannot read
     os.setgroups([]); os.setgid(int(user)); os.setuid(int(user))
-from lowshot.errors import run_command
+from fewshot_wsi.foundation.errors import run_command
 sys.exit(run_command(command.main, arguments))
 """
 
@@ -126,7 +126,7 @@ def run_as_user(script, *arguments, cwd, file_limit=None):
 def small_command(folder, body):
     """Script in `folder` whose `main(argv)` is `body`; the project's modules are on its path."""
     script = Path(folder, "command.py")
-    script.write_text(f"import sys\nsys.path[:0] = [r'{ROOT}/tools', r'{ROOT}/wsi_workdir']\n"
+    script.write_text(f"import sys\nsys.path[:0] = [r'{ROOT}']\n"
                       f"def main(argv=None):\n" + "".join(f"    {line}\n" for line in body.splitlines()))
     return script
 

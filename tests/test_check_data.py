@@ -5,17 +5,17 @@ import os
 import shutil
 import sqlite3
 
-import check_data
 import cv2
 import numpy as np
 import pytest
-from data_checks import colour
-from data_checks.duplicates import confirmed_pairs, near_groups, turned, turned_hashes
-from data_checks.measure import measure
 from PIL import Image
 
-from lowshot import seeds
-from lowshot.lists import write_list
+from fewshot_wsi.commands import check_data
+from fewshot_wsi.data_checks import colour
+from fewshot_wsi.data_checks.duplicates import confirmed_pairs, near_groups, turned, turned_hashes
+from fewshot_wsi.data_checks.measure import measure
+from fewshot_wsi.foundation import seeds
+from fewshot_wsi.foundation.lists import write_list
 
 CLASSES = ("gland", "stroma")
 

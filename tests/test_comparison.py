@@ -4,12 +4,13 @@ import pytest
 from scipy import stats
 
 from benchmarks.report import draw_result
-from lowshot.comparison import compare_many, compare_results, compare_scores, holm
-from lowshot.errors import UserError
-from lowshot.report.runs import check
-from lowshot.results import read_result
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.results import read_result
+from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.paired import compare_results
+from fewshot_wsi.report.runs import check
+from lowshot.comparison import compare_many, compare_scores, holm
 from lowshot.sign_flip import DRAWN, EXACT, SADDLEPOINT, sign_flip_p, smallest_p
-from lowshot.sources import Sources
 
 
 @pytest.mark.parametrize("count", [2, 5, 11, 16])

@@ -3,16 +3,11 @@
 The truth comes from other data sets of the same source, every slide holds every class, and the bars are those of the
 benchmark. The code that did not centre the counts fails these.
 """
-import sys
-
 import joblib
 import pytest
-from conftest import ROOT
 
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from _worlds import Row
-from coverage import PATIENTS, ROWS, describe, measure, missed
+from benchmarks._worlds import Row
+from benchmarks.coverage import PATIENTS, ROWS, describe, measure, missed
 
 PART = [(Row(), 300), (Row(shots=50, tasks=1000), 100), (Row(unequal=True, tiles=40), 300),
         (Row(support=3, query=3), 300), (Row(**PATIENTS), 300), (Row(homo=True, support=5, shots=1), 300),

@@ -7,8 +7,8 @@ import zipfile
 import pytest
 from data_material import run_as_user, small_command
 
-from lowshot.errors import UserError
-from prepare_data.archive import unpack
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.prepare_data.archive import unpack
 
 FILES = {"NCT/TUM/a.tif": b"1" * 5000, "NCT/ADI/ü, b c.tif": b"2" * 300, "NCT/ADI/empty.tif": b""}
 
@@ -158,7 +158,8 @@ def test_too_little_space_is_found_before_unpacking(tmp_path, monkeypatch):
 
 def test_a_full_disk_leaves_no_target(tmp_path):
     make_zip(tmp_path / "a.zip")
-    script = small_command(tmp_path, "from prepare_data.archive import unpack\nunpack('a.zip', 'out', quiet=True)")
+    script = small_command(tmp_path, "from fewshot_wsi.prepare_data.archive import unpack\n"
+                                     "unpack('a.zip', 'out', quiet=True)")
     result = run_as_user(script, cwd=tmp_path, file_limit=1000)
     assert result.returncode == 2
     assert "a.tif: the file would grow over the size limit" in result.stderr

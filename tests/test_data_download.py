@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from data_material import ROOT, run_as_user, serving, small_command
 
-from lowshot.errors import UserError
-from prepare_data.download import checksum, fetch, record_files
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.prepare_data.download import checksum, fetch, record_files
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 
@@ -48,8 +48,8 @@ def test_a_part_left_by_a_killed_download_is_used(server, tmp_path):
 
 def test_kill_half_way_then_the_same_command_resumes(server, tmp_path):
     server.hold = 300_000
-    script = f"""import sys; sys.path[:0] = [r'{ROOT}/tools', r'{ROOT}/wsi_workdir']
-from prepare_data.download import fetch, record_files
+    script = f"""import sys; sys.path[:0] = [r'{ROOT}']
+from fewshot_wsi.prepare_data.download import fetch, record_files
 fetch(record_files(1, base='{server.base}')['set.zip'], r'{tmp_path}', quiet=True)"""
     process = subprocess.Popen([sys.executable, "-c", script])
     part = Path(tmp_path, "set.zip.part")
@@ -98,7 +98,7 @@ def test_a_part_longer_than_the_file_is_kept_aside(server, tmp_path):
 
 
 def test_a_full_disk_keeps_the_part_and_names_it(server, tmp_path):
-    script = small_command(tmp_path, f"""from prepare_data.download import fetch, record_files
+    script = small_command(tmp_path, f"""from fewshot_wsi.prepare_data.download import fetch, record_files
 fetch(record_files(1, base='{server.base}')['set.zip'], '.', quiet=True)""")
     result = run_as_user(script, cwd=tmp_path, file_limit=300_000)
     assert result.returncode == 2

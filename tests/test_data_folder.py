@@ -7,12 +7,12 @@ import pytest
 from data_material import make_images
 from PIL import Image
 
-from lowshot.errors import UserError
-from lowshot.features import load_labels
-from lowshot.lists import groups_of, read_groups, read_list
-from lowshot.protocol import load_protocol
-from prepare_data import folder
-from prepare_data.table import from_csv, from_folders, number_classes
+from fewshot_wsi.commands import folder
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import load_labels
+from fewshot_wsi.foundation.lists import groups_of, read_groups, read_list
+from fewshot_wsi.meta_test.protocol import load_protocol
+from fewshot_wsi.prepare_data.table import from_csv, from_folders, number_classes
 
 
 @pytest.fixture

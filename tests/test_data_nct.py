@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from data_material import make_images, serving
 
-from lowshot.lists import read_list
-from lowshot.protocol import load_protocol
-from prepare_data import nct
+from fewshot_wsi.commands import nct
+from fewshot_wsi.foundation.lists import read_list
+from fewshot_wsi.meta_test.protocol import load_protocol
 
 CLASSES = ("BACK", "ADI", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM")
 LISTS = {f"{stem}{form}.txt" for form in ("", "_labeled")

@@ -15,10 +15,11 @@ import tifffile
 from data_material import ROOT, make_masks, make_slide, rectangle, run_as_user, xml_text
 from PIL import Image
 
-from lowshot.errors import UserError
-from lowshot.lists import read_groups, read_list
-from prepare_data import annotation, paip19, slides
-from prepare_data.tissue import otsu, tissue_and_ink
+from fewshot_wsi.commands import paip19
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import read_groups, read_list
+from fewshot_wsi.prepare_data import annotation, slides
+from fewshot_wsi.prepare_data.tissue import otsu, tissue_and_ink
 
 SIZE = (1200, 900)
 FAST = ("--tile", "64", "--tiles", "20", "--workers", "1", "--quiet")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from data_material import NOBODY, make_images, run_as_user, small_command
 
-from lowshot.errors import UserError
-from lowshot.lists import read_groups, read_list
-from prepare_data.images import check_listable, find_images, same_but_for_case
-from prepare_data.links import link_folder
-from prepare_data.publish import groups, lists, publish
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import read_groups, read_list
+from fewshot_wsi.prepare_data.images import check_listable, find_images, same_but_for_case
+from fewshot_wsi.prepare_data.links import link_folder
+from fewshot_wsi.prepare_data.publish import groups, lists, publish
 
 NAMES, LABELS = ["TUM/a b.tif", "TUM/ü, c.tif", "ADI/3"], [1, 1, 0]
 
@@ -153,7 +153,7 @@ def test_a_full_disk_leaves_no_list(tmp_path):
 def test_a_device_that_is_full_is_reported(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("no /dev/full here")
-    script = small_command(tmp_path, """from prepare_data.publish import publish
+    script = small_command(tmp_path, """from fewshot_wsi.prepare_data.publish import publish
 def write(path):
     with open('/dev/full', 'w') as stream:
         stream.write('x' * 100000)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowshot.errors import UserError
-from prepare_data.splits import grouped_split, random_split, stratified_split
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.prepare_data.splits import grouped_split, random_split, stratified_split
 
 LABELS = np.repeat([0, 1, 2], [50, 30, 20])
 

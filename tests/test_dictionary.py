@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from fewshot_wsi.foundation.errors import UserError
 from lowshot.dictionary import bank_files, build_dictionary, cholesky_factor, load_dictionary, save_dictionary
-from lowshot.errors import UserError
 
 
 def features(n=120, dim=10, seed=0):

@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from _world import make_world_with_tasks
-from conftest import ROOT, load_command
+from conftest import ROOT
 
-from lowshot.commands import extract_command, views_command
+from fewshot_wsi.commands import extract
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import read_json
+from fewshot_wsi.meta_test.engine import run_all
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.inputs import Inputs
+from fewshot_wsi.meta_test.remedies import extract_command, views_command
+from fewshot_wsi.meta_test.settings import Settings
+from fewshot_wsi.pipeline.plan import Plan
+from fewshot_wsi.pipeline.steps import dictionary_steps
 from lowshot.dictionary import bank_files
-from lowshot.engine import run_all
-from lowshot.errors import UserError
-from lowshot.files import read_json
-from lowshot.generation import make_tasks
-from lowshot.inputs import Inputs
-from lowshot.pipeline.plan import Plan
-from lowshot.pipeline.steps import dictionary_steps
-from lowshot.settings import Settings
 
 
 @pytest.fixture
@@ -130,7 +131,6 @@ def test_the_pipeline_makes_the_dictionaries_that_its_runs_read(world):
 @pytest.mark.parametrize("views", [False, True])
 def test_the_commands_that_errors_name_parse(world, model, views):
     protocol, path = world
-    extract = load_command("wsi_workdir/extract.py")
     command = views_command(protocol, model, "base", 3, "t.npz") if views else extract_command(protocol, model, "base")
     words = shlex.split(command.partition(" (")[0])
     assert ("sets.base.views is to name an extraction config" in command) == views

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from fewshot_wsi.foundation.features import labels_sha256, unit_length
+from fewshot_wsi.meta_test.engine import run_all
+from fewshot_wsi.meta_test.protocol import build_protocol
+from fewshot_wsi.meta_test.results import find_results, read_result
+from fewshot_wsi.meta_test.settings import Settings
 from lowshot.dictionary import build_dictionary, save_dictionary
-from lowshot.engine import run_all
-from lowshot.features import labels_sha256, unit_length
-from lowshot.protocol import build_protocol
-from lowshot.results import find_results, read_result
-from lowshot.settings import Settings
 from lowshot.tasks import make_task_set, save_tasks
 
 SETS = {"near": ("NCT_train", "NCT_test"), "mixture": ("LC", "LC"), "out": ("PAIP_train", "PAIP_test")}

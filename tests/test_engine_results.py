@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from lowshot.errors import UserError
-from lowshot.results import (
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.results import (
     CONFIG,
     HASHES,
     KEYS,

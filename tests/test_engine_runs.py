@@ -19,14 +19,14 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
-from lowshot import evaluate, inputs
-from lowshot.engine import run_all
-from lowshot.errors import UserError
-from lowshot.generation import make_tasks
-from lowshot.inputs import Inputs
-from lowshot.results import find_results, read_result
-from lowshot.settings import Settings, TaskPlan, runs_of, task_files_of
-from lowshot.unfinished import is_done
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test import evaluate, inputs
+from fewshot_wsi.meta_test.engine import run_all
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.inputs import Inputs
+from fewshot_wsi.meta_test.results import find_results, read_result
+from fewshot_wsi.meta_test.settings import Settings, TaskPlan, runs_of, task_files_of
+from fewshot_wsi.meta_test.unfinished import is_done
 
 META_TEST = "wsi_workdir/distributed_meta_test.py"
 
@@ -182,7 +182,7 @@ def wait_for(condition, process):
 def start(*options):
     return subprocess.Popen([sys.executable, META_TEST, *map(str, options)], cwd=ROOT, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env={**os.environ, "PYTHONPATH": str(ROOT / "wsi_workdir")})
+                            env={**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 def long_run(world):
@@ -239,7 +239,7 @@ def test_a_killed_worker_is_one_line_and_finished_work_is_kept(world):
 def test_a_dask_cluster_that_loses_a_worker_gives_the_same_bytes(world, monkeypatch):
     distributed = pytest.importorskip("distributed")
     options, settings, whole = long_run(world)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "wsi_workdir"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
         process = start(*options, "--backend", "dask", "--scheduler", cluster.scheduler_address)
         wait_for(lambda: len(chunks(world[0])) >= 2, process)

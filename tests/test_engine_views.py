@@ -7,14 +7,14 @@ import pytest
 from _world import DIM, make_world
 from sklearn.linear_model import RidgeClassifier
 
-from lowshot.engine import run_all
-from lowshot.errors import UserError
-from lowshot.evaluate import Job, with_views
-from lowshot.generation import make_tasks
-from lowshot.legacy import read_arrays
-from lowshot.results import read_result
-from lowshot.settings import Settings, TaskPlan
-from lowshot.views import views_of
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.engine import run_all
+from fewshot_wsi.meta_test.evaluate import Job, with_views
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.legacy import read_arrays
+from fewshot_wsi.meta_test.results import read_result
+from fewshot_wsi.meta_test.settings import Settings, TaskPlan
+from fewshot_wsi.meta_test.views import views_of
 
 TASK = "NCT_78_aug"
 VIEWS = 5  # augmented ones

@@ -10,16 +10,16 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, load_command
+from conftest import ROOT
 from PIL import Image
 from torchvision import transforms
 from torchvision.models import resnet18
 
-from lowshot.errors import UserError
-from lowshot.features import load_set, load_views, read_provenance
-from lowshot.files import file_sha256
+from fewshot_wsi.commands import extract
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import load_set, load_views, read_provenance
+from fewshot_wsi.foundation.files import file_sha256
 
-extract = load_command("wsi_workdir/extract.py")
 SIZE, MEAN, STD = 48, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 

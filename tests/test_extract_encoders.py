@@ -5,7 +5,7 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.apis.recipe import load_recipe
 from openselfsup.encoders import ColorHistogram, MeanRGB, build_encoder, fold_batch_norm
 from openselfsup.images import BrokenImage, read_image

@@ -4,8 +4,8 @@ import json
 import numpy as np
 import pytest
 
-from lowshot.errors import UserError
-from lowshot.features import (
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import (
     FeatureWriter,
     differences,
     features_sha256,
@@ -19,7 +19,7 @@ from lowshot.features import (
     rows_sha256,
     unit_length,
 )
-from lowshot.files import file_sha256, write_npy
+from fewshot_wsi.foundation.files import file_sha256, write_npy
 
 
 def features(rows=10, dim=3, seed=0):

@@ -2,6 +2,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from lowshot.errors import UserError, run_command
-from lowshot.files import (
+from fewshot_wsi.foundation.errors import UserError, run_command
+from fewshot_wsi.foundation.files import (
     arrays_sha256,
     json_sha256,
     read_json,
@@ -21,9 +22,9 @@ from lowshot.files import (
     write_npy,
     write_npz,
 )
-from lowshot.lists import check_labels, groups_of, read_groups, read_list, write_list
-from lowshot.progress import bar
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, write_list
+from fewshot_wsi.foundation.progress import bar
+from fewshot_wsi.foundation.seeds import generator
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
@@ -54,10 +55,11 @@ def test_the_hash_of_arrays_sees_names_dtypes_and_shapes_but_not_memory_order():
 
 
 def test_a_file_limit_is_one_line_and_leaves_nothing(tmp_path):
-    code = ("import resource, sys, signal; sys.path.insert(0, 'wsi_workdir'); import numpy as np\n"
+    code = ("import resource, sys, signal; import numpy as np\n"
             "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-            "from lowshot.errors import run_command; from lowshot.files import write_npy\n"
+            "from fewshot_wsi.foundation.errors import run_command\n"
+            "from fewshot_wsi.foundation.files import write_npy\n"
             f"sys.exit(run_command(lambda argv: write_npy({str(tmp_path / 'x.npy')!r}, np.zeros(100000))))")
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True, timeout=60)
     assert done.returncode == 2, done.stderr
@@ -83,7 +85,7 @@ def test_exit_codes_of_commands(capsys):
 
 
 def test_sigterm_ends_a_command_with_143():
-    code = ("import sys, time; sys.path.insert(0, 'wsi_workdir'); from lowshot.errors import run_command\n"
+    code = ("import sys, time; from fewshot_wsi.foundation.errors import run_command\n"
             "sys.exit(run_command(lambda argv: (print('up', flush=True), time.sleep(60))))")
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:
@@ -139,8 +141,8 @@ def test_streams_depend_on_purpose_and_index_and_on_nothing_else():
     keys = [(0, "a", "near", 1), (1, "a", "near", 1), (0, "b", "near", 1), (0, "a", "out", 1), (0, "a", "near", 2),
             (0, "a", "near")]
     assert len({draw(*key) for key in keys}) == len(keys)
-    code = "from lowshot.seeds import generator; print(generator(0, 'a', 'near', 1).integers(2**62))"
-    elsewhere = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "wsi_workdir", text=True, capture_output=True,
+    code = "from fewshot_wsi.foundation.seeds import generator; print(generator(0, 'a', 'near', 1).integers(2**62))"
+    elsewhere = subprocess.run([sys.executable, "-c", code], cwd=ROOT, text=True, capture_output=True,
                                env={**os.environ, "PYTHONHASHSEED": "7"})
     assert int(elsewhere.stdout) == draw(0, "a", "near", 1)
 
@@ -175,3 +177,16 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path, capsys, place, sai
     "work_dirs/configs"), ("configs/x.y.py", "work_dirs/x.y")])
 def test_a_training_has_a_work_dir_of_its_own(config, folder):
     assert work_dir_of(config) == folder
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_line_of_a_command_is_one_write(unbuffered):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # each write is a message of its own
+    code = ("import sys\nfrom fewshot_wsi.foundation.errors import run_command\n"
+            "def main(argv):\n    print('one', 2)\n    print('three', file=sys.stderr)\n    print('four')\n"
+            "run_command(main)")
+    subprocess.run([sys.executable, "-c", code], stdout=theirs, stderr=theirs, cwd=ROOT, check=True,
+                   env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+    theirs.close()
+    assert [ours.recv(100) for _ in range(3)] == [b"one 2\n", b"three\n", b"four\n"]
+    ours.close()

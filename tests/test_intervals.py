@@ -16,7 +16,7 @@ from lowshot.intervals import (
     tasks_for,
     unit_variance,
 )
-from lowshot.results import Bootstrap
+from lowshot.resampling import Bootstrap
 
 LABELS = np.repeat(np.arange(3), 5)
 

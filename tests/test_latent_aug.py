@@ -5,8 +5,8 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
+from fewshot_wsi.foundation.errors import UserError
 from lowshot.dictionary import build_dictionary, make_dictionary
-from lowshot.errors import UserError
 from lowshot.latent_aug import LatentAugmentation
 from lowshot.solvers import predict
 

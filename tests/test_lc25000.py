@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from lowshot import seeds
-from lowshot.lists import read_groups, read_list
-from prepare_data import keypoints, lc25000, originals
-from prepare_data.appearance import SIDE, appearance
+from fewshot_wsi.commands import lc25000
+from fewshot_wsi.foundation import seeds
+from fewshot_wsi.foundation.lists import read_groups, read_list
+from fewshot_wsi.prepare_data import keypoints, originals
+from fewshot_wsi.prepare_data.appearance import SIDE, appearance
 
 COMMAND = "tools/prepare_data/lc25000.py"
 

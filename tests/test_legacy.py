@@ -14,12 +14,12 @@ from scipy import stats
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import f1_score
 
-from lowshot import legacy
-from lowshot.engine import run_all
-from lowshot.errors import UserError
-from lowshot.generation import make_tasks
-from lowshot.results import read_result
-from lowshot.settings import Settings, TaskPlan
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test import legacy
+from fewshot_wsi.meta_test.engine import run_all
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.results import read_result
+from fewshot_wsi.meta_test.settings import Settings, TaskPlan
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from conftest import ROOT
 
 CHILD = """import sys
 sys.path[:0] = [{root!r}]
-from lowshot.pipeline.children import call, logged
-from lowshot.errors import run_command
+from fewshot_wsi.pipeline.children import call, logged
+from fewshot_wsi.foundation.errors import run_command
 def main(argv):
     call([sys.executable, "-c", {program!r}])
 with logged({log!r}):
@@ -22,7 +22,7 @@ sys.exit(code)
 
 
 def start(tmp_path, program, stderr=subprocess.STDOUT):
-    text = CHILD.format(root=str(ROOT / "wsi_workdir"), program=program, log=str(tmp_path / "log.txt"))
+    text = CHILD.format(root=str(ROOT), program=program, log=str(tmp_path / "log.txt"))
     whole_lines = {**os.environ, "PYTHONUNBUFFERED": ""}  # a line is one write, so that two streams mix by lines alone
     return subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=stderr, text=True,
                             env=whole_lines)
@@ -44,8 +44,8 @@ def test_a_log_leaves_errors_among_the_errors(tmp_path):
 
 def test_a_log_ends_although_worker_processes_are_still_there(tmp_path):
     text = ("import sys\n"
-            f"sys.path[:0] = [{str(ROOT / 'wsi_workdir')!r}]\n"
-            "from joblib import Parallel, delayed\nfrom lowshot.pipeline.children import logged\n"
+            f"sys.path[:0] = [{str(ROOT)!r}]\n"
+            "from joblib import Parallel, delayed\nfrom fewshot_wsi.pipeline.children import logged\n"
             f"with logged({str(tmp_path / 'log.txt')!r}):\n"
             "    Parallel(2)(delayed(abs)(i) for i in range(4))\n    print('done')\n")
     done = subprocess.run([sys.executable, "-c", text], timeout=100, text=True, capture_output=True)

@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from lowshot import seeds
-from lowshot.errors import UserError
-from lowshot.files import file_sha256
-from lowshot.lists import groups_of, read_groups, read_list
-from lowshot.pipeline.drawn import TISSUES, Drawing, _parts, contents_sha256, draw_all
-from lowshot.pipeline.tissue import draw_stain, draw_tile
+from fewshot_wsi.foundation import seeds
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import file_sha256
+from fewshot_wsi.foundation.lists import groups_of, read_groups, read_list
+from fewshot_wsi.pipeline.drawn import TISSUES, Drawing, _parts, contents_sha256, draw_all
+from fewshot_wsi.pipeline.tissue import draw_stain, draw_tile
 
 SMALL = Drawing(size=32, train=3, test=2, groups=2, siblings=3, slides=2, per_slide=2)
 

@@ -7,18 +7,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import run_protocol
 from conftest import ROOT
 
-from lowshot.errors import UserError
-from lowshot.lists import read_list, write_list
-from lowshot.pipeline import summary
-from lowshot.pipeline.data import make_data
-from lowshot.pipeline.listing import list_folder, write_if_other, write_without_classes
-from lowshot.pipeline.plan import Plan
-from lowshot.pipeline.pretraining import Pretraining
-from lowshot.pipeline.records import ImageHashes, Records, Step
-from lowshot.protocol import Model, build_protocol, load_protocol
+from fewshot_wsi.commands import run_protocol
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import read_list, write_list
+from fewshot_wsi.meta_test.protocol import Model, build_protocol, load_protocol
+from fewshot_wsi.pipeline import summary
+from fewshot_wsi.pipeline.data import make_data
+from fewshot_wsi.pipeline.listing import list_folder, write_if_other, write_without_classes
+from fewshot_wsi.pipeline.plan import Plan
+from fewshot_wsi.pipeline.pretraining import Pretraining
+from fewshot_wsi.pipeline.records import ImageHashes, Records, Step
 
 PAPER = str(ROOT / "configs/protocols/paper.py")
 

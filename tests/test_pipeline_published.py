@@ -6,7 +6,7 @@ import shlex
 import pytest
 from conftest import ROOT
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 
 VARIABLES = {"num_shot": "5", "model": "clp_wo_7", "_model": "clp_wo_7", "i": "7", "novel": "7", "clf": "Ridge",
              "CONFIG_FILE": "configs/classification/nct/r18_bs512_ep100_all.py", "GPUS": "8"}

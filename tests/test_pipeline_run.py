@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from lowshot.files import file_sha256
-from lowshot.lists import read_list, write_list
-from lowshot.pipeline.drawn import TISSUES
-from lowshot.results import find_results, read_result
+from fewshot_wsi.foundation.files import file_sha256
+from fewshot_wsi.foundation.lists import read_list, write_list
+from fewshot_wsi.meta_test.results import find_results, read_result
+from fewshot_wsi.pipeline.drawn import TISSUES
 
 STAGES = "data,pretrain,extract,tasks,dictionary,meta_test"
 TRAINING = """_base_ = {base!r}

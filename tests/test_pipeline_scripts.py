@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from test_pipeline_run import write_protocol
 
-from lowshot.results import find_results
+from fewshot_wsi.meta_test.results import find_results
 
 SCRIPTS = sorted((ROOT / "wsi_workdir/scripts").glob("*.sh"))
 PUBLISHED = {"extract_near_domain_feats", "extract_mixture_and_out_domain_feats", "extract_ablation_feats",
@@ -49,7 +49,7 @@ def test_a_failing_stage_keeps_its_exit_code(tmp_path):
 
 
 def test_output_goes_to_a_log_unless_it_is_piped(tmp_path):
-    for part in ("configs", "openselfsup", "wsi_workdir/lowshot", "wsi_workdir/run_protocol.py"):
+    for part in ("configs", "openselfsup", "fewshot_wsi", "lowshot", "wsi_workdir/run_protocol.py"):
         (tmp_path / part).parent.mkdir(exist_ok=True)
         (tmp_path / part).symlink_to(ROOT / part)
     shutil.copytree(ROOT / "wsi_workdir/scripts", tmp_path / "wsi_workdir/scripts")

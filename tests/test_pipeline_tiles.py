@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from lowshot.lists import groups_of, read_groups, read_list
-from lowshot.protocol import load_protocol
-from lowshot.results import find_results, read_result
+from fewshot_wsi.foundation.lists import groups_of, read_groups, read_list
+from fewshot_wsi.meta_test.protocol import load_protocol
+from fewshot_wsi.meta_test.results import find_results, read_result
 
 
 @pytest.fixture(scope="module")

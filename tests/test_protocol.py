@@ -4,8 +4,8 @@ import copy
 import pytest
 from conftest import ROOT
 
-from lowshot.errors import UserError
-from lowshot.protocol import build_protocol, load_protocol, novel_tag, parse_novel
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.protocol import build_protocol, load_protocol, novel_tag, parse_novel
 
 SMALL = dict(
     name="small",

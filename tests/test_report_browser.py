@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.report import draw_result
 from docs.screenshots import browser, missing, show
-from lowshot.report.writing import write_report
+from fewshot_wsi.report.writing import write_report
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "present")
 

@@ -3,13 +3,13 @@ import numpy as np
 import pytest
 
 from benchmarks.report import draw_result
-from lowshot.lists import write_list
-from lowshot.protocol import build_protocol
-from lowshot.report.leakage import find_leaks
-from lowshot.report.runs import read_evidence
-from lowshot.report.tiles import shown_tasks
-from lowshot.results import read_result
-from lowshot.sources import Sources
+from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.meta_test.protocol import build_protocol
+from fewshot_wsi.meta_test.results import read_result
+from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.leakage import find_leaks
+from fewshot_wsi.report.runs import read_evidence
+from fewshot_wsi.report.tiles import shown_tasks
 
 LABELS = np.repeat([0, 1], 10)  # two classes of ten images in every set here
 NAMES = [f"s{k // 2}/c{c}/{k}.png" for c in range(2) for k in range(10)]  # two images a slide and class

@@ -13,16 +13,16 @@ from conftest import ROOT
 from PIL import Image
 
 from benchmarks.report import draw_result
-from lowshot.errors import UserError
-from lowshot.lists import write_list
-from lowshot.report.ablations import ABLATED, ablations
-from lowshot.report.commands import command_of
-from lowshot.report.figures import method_markers
-from lowshot.report.overview import chance_f1
-from lowshot.report.runs import read_evidence
-from lowshot.report.selection import grids
-from lowshot.report.writing import write_report
-from lowshot.sources import Sources
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.ablations import ABLATED, ablations
+from fewshot_wsi.report.commands import command_of
+from fewshot_wsi.report.figures import method_markers
+from fewshot_wsi.report.overview import chance_f1
+from fewshot_wsi.report.runs import read_evidence
+from fewshot_wsi.report.selection import grids
+from fewshot_wsi.report.writing import write_report
 from lowshot.statistics import f1_scores
 
 EVIL = '<img src=x onerror="alert(1)"></script>&amp;"\''

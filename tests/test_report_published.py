@@ -5,7 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from lowshot.published import Match, match_published, published, setting_key, summarise, tables_by_setting, tables_of
+from fewshot_wsi.report.published import (
+    Match,
+    match_published,
+    published,
+    setting_key,
+    summarise,
+    tables_by_setting,
+    tables_of,
+)
 from lowshot.statistics import t_interval
 
 CONFIG = {"task": "mixture", "model": "fsp", "novel_class": None, "num_shots": 1, "mode": "linear", "clf": "Ridge",

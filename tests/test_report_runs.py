@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 
 from benchmarks.report import draw_result
-from lowshot.comparison import compare_results
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.meta_test.protocol import build_protocol
+from fewshot_wsi.meta_test.results import encode_array, meta_path, read_result
+from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.contrasts import comparisons, in_short
+from fewshot_wsi.report.leakage import f1_without, in_same_task
+from fewshot_wsi.report.overview import main_tables
+from fewshot_wsi.report.paired import compare_results
+from fewshot_wsi.report.runs import read_evidence
+from fewshot_wsi.report.selection import grids, partners, place_of, standing
+from fewshot_wsi.report.tables import APART
 from lowshot.intervals import closed_interval
-from lowshot.lists import write_list
-from lowshot.protocol import build_protocol
-from lowshot.report.contrasts import comparisons, in_short
-from lowshot.report.leakage import f1_without, in_same_task
-from lowshot.report.overview import main_tables
-from lowshot.report.runs import read_evidence
-from lowshot.report.selection import grids, partners, place_of, standing
-from lowshot.report.tables import APART
-from lowshot.results import encode_array, meta_path, read_result
-from lowshot.sources import Sources
 from lowshot.statistics import f1_scores, harmonic_mean
 
 GROUPS = {"colon": [0, 1], "lung": [2, 3, 4]}

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from lowshot.report.tables import (
+from fewshot_wsi.report.tables import (
     DAGGER,
     Cell,
     Column,

@@ -10,18 +10,18 @@ from _world import make_world_with_tasks
 from scipy import stats
 from test_engine_runs import start, wait_for
 
-from lowshot.comparison import compare_results
-from lowshot.engine import run_all
-from lowshot.errors import UserError
-from lowshot.generation import make_tasks
-from lowshot.inputs import Inputs
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.engine import run_all
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.inputs import Inputs
+from fewshot_wsi.meta_test.results import read_result
+from fewshot_wsi.meta_test.settings import Settings, TaskPlan
+from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.paired import compare_results
+from fewshot_wsi.report.runs import read_evidence
 from lowshot.intervals import bootstrap_interval
-from lowshot.report.runs import read_evidence
 from lowshot.resampling import Design, Rules, load_design, resample
-from lowshot.results import read_result
 from lowshot.sampling import Pool
-from lowshot.settings import Settings, TaskPlan
-from lowshot.sources import Sources
 
 
 def _design(rule="published", *, one_set=False, units=6, each=8, same_slide=False, **changes):

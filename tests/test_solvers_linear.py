@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from lowshot.solvers import predict
 
 CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from _world import make_world
 
-from lowshot.errors import UserError
-from lowshot.generation import make_tasks
-from lowshot.settings import TaskPlan, novel_of, parse_shard, runs_of, task_files_of
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.generation import make_tasks
+from fewshot_wsi.meta_test.settings import TaskPlan, novel_of, parse_shard, runs_of, task_files_of
 from lowshot.tasks import load_tasks, make_task_set, save_tasks, task_stem
 
 
@@ -162,8 +162,8 @@ def test_the_command_draws_the_same_file_in_any_process(world, run):
 
 
 def test_runs_and_task_files_of_the_published_protocol(run):
-    code = ("import sys, json; sys.path[:0] = ['wsi_workdir']; from lowshot.protocol import *; "
-            "from lowshot.settings import *; p = load_protocol(); "
+    code = ("import sys, json; from fewshot_wsi.meta_test.protocol import *; "
+            "from fewshot_wsi.meta_test.settings import *; p = load_protocol(); "
             "print(json.dumps([[r.task, r.model, r.name, str(r.result_file)] for r in runs_of(p)])); "
             "print(json.dumps([str(t.path) for t in task_files_of(p)]))")
     done = run(sys.executable, "-c", code)

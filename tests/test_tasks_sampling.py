@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from lowshot.sampling import NoSlideLeft, Pool, draw_tasks
 
 CLASSES = ("fat", "gland", "muscle")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import load_command
 from training import CLASSES, ROOT, draw_tiles, free_port, write_config
 
+from fewshot_wsi.commands import train
 from openselfsup.config import load_config
 from openselfsup.options import value_of
 
@@ -24,7 +24,6 @@ def tiles(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tiles, tmp_path_factory):
     """Work dir of a contrastive run of two epochs watched by nearest neighbours, in this process."""
-    train = load_command("tools/train.py")
     folder = tmp_path_factory.mktemp("clp")
     config = write_config(tiles, "clp", epochs=2, batch=8)
     config.write_text(config.read_text() + "custom_hooks = [dict(type='BYOLHook', end_momentum=1.0), dict("
@@ -105,8 +104,7 @@ def call(tmp_path, *arguments):
     import contextlib
     import io
 
-    from lowshot.errors import run_command
-    train = load_command("tools/train.py")
+    from fewshot_wsi.foundation.errors import run_command
     stream = io.StringIO()
     with contextlib.redirect_stderr(stream):
         code = run_command(train.main, [str(part) for part in arguments] + ["--work_dir", str(tmp_path / "run")])
@@ -271,7 +269,7 @@ def test_two_processes_have_the_gradients_of_one_with_the_joint_batch(tmp_path, 
     script = tmp_path / "two.py"
     script.write_text(TWO)
     done = run(sys.executable, "-m", "openselfsup.launch", "--nproc_per_node", 2, "--master_port", free_port(), script,
-               env={"PYTHONPATH": f"{ROOT}:{ROOT / 'wsi_workdir'}", "OMP_NUM_THREADS": "1"})
+               env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.amp import BF16OptimWrapper
 from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
 from openselfsup.config import load_config

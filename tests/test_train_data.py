@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from training import draw_tiles
 
-from lowshot.errors import UserError
-from lowshot.lists import write_list
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import write_list
 from openselfsup import datasets
 from openselfsup.datasets import (
     ClassificationDataset,

@@ -9,7 +9,7 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup import checkpoint
 from openselfsup.models import build_backbone, build_model
 from openselfsup.models.moco_v3 import contrastive_loss, momentum_at

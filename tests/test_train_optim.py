@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.optim import LARS, build_optimizer
 from openselfsup.schedule import check_schedule, learning_rate
 

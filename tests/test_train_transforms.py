@@ -6,8 +6,8 @@ from PIL import Image, ImageFilter
 from torchvision.transforms import functional as F
 from torchvision.transforms import v2
 
-from lowshot.errors import UserError
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.seeds import generator
 from openselfsup.images import read_image
 from openselfsup.models.preprocess import Preprocess
 from openselfsup.transforms import build_pipeline

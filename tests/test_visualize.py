@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 import torch
-import visualize
 from conftest import ROOT
 from PIL import Image
 from torchvision.models import resnet18
 
-from lowshot.errors import UserError
+from fewshot_wsi.commands import visualize
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.visualize import cluster, match_clusters, spread, stage_maps
 
 

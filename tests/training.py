@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lowshot.lists import write_list
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.foundation.seeds import generator
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = 3

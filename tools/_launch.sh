@@ -1,7 +1,7 @@
 # Shared by tools/dist_*.sh and tools/srun_*.sh.
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
 PYTHON=${PYTHON:-python3}
-export PYTHONPATH="$ROOT:$ROOT/wsi_workdir${PYTHONPATH:+:$PYTHONPATH}"
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
 
 # need_number PROCESSES: ends the script unless it is a whole number from 1
 need_number() {
@@ -41,6 +41,7 @@ launch() {
         cores=$(getconf _NPROCESSORS_ONLN)
         export OMP_NUM_THREADS=$(( cores > processes ? cores / processes : 1 ))
     fi
+    export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}  # threads that wait leave their core to others: see GETTING_STARTED
     exec "$PYTHON" -m openselfsup.launch --nproc_per_node "$processes" \
         --nnodes "${NNODES:-1}" --node_rank "${NODE_RANK:-0}" \
         --master_addr "${MASTER_ADDR:-127.0.0.1}" --master_port "${MASTER_PORT:-${PORT:-29500}}" \

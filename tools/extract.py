@@ -1,7 +1,12 @@
 """The published name of wsi_workdir/extract.py: same command, same options."""
 
-import runpy
+import sys
 from pathlib import Path
 
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from fewshot_wsi.commands.extract import main
+from fewshot_wsi.foundation.errors import run_command
+
 if __name__ == "__main__":
-    runpy.run_path(str(Path(__file__).resolve().parents[1] / "wsi_workdir" / "extract.py"), run_name="__main__")
+    sys.exit(run_command(main))

@@ -1,50 +1,12 @@
 """Accuracy, F1 of every class and confusion matrix of a trained classifier (FSP) on the config's data.val."""
 
-import argparse
 import sys
 from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(_ROOT), str(_ROOT / "wsi_workdir")]
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from lowshot.errors import run_command
-from lowshot.files import write_json
-from openselfsup import distributed
-from openselfsup.distributed import one_voice
-from openselfsup.options import ConfigOptions
-
-
-def parse_args(argv):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example:\n  python tools/test.py configs/classification/nct/r18_bs512_ep100_all.py "
-               "work_dirs/classification/nct/r18_bs512_ep100_all/latest.pth --out scores.json")
-    parser.add_argument("config", help="training config with data.val, a labelled list")
-    parser.add_argument("checkpoint", help="checkpoint of that config")
-    parser.add_argument("--out", metavar="JSON", help="also write the scores there, as fractions")
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none",
-                        help="who started the processes [none: there is only this one]")
-    parser.add_argument("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
-    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE",
-                        help="replace values of the config, such as data.val.data_source.list_file=my_list.txt")
-    return parser.parse_args(argv)
-
-
-@one_voice
-def main(argv=None):
-    args = parse_args(argv)
-    from openselfsup.apis.evaluate import evaluate, report
-    from openselfsup.config import load_config
-
-    config = load_config(args.config, args.cfg_options)
-    distributed.start(args.launcher, config.dist_params.backend, args.port)
-    scores = evaluate(config, args.checkpoint)
-    if distributed.rank() == 0:
-        print(report(scores))
-        if args.out:
-            write_json(args.out, scores)
-    distributed.stop()
-
+from fewshot_wsi.commands.test import main
+from fewshot_wsi.foundation.errors import run_command
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

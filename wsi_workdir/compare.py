@@ -1,47 +1,12 @@
 """Compare two methods, task by task, on the same tasks."""
 
-import argparse
 import sys
+from pathlib import Path
 
-from lowshot.errors import UserError, run_command
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-EXAMPLE = """\
-example:
-  python wsi_workdir/compare.py \\
-      results/mixture/clp/5shot_latent_aug_Ridge.json results/mixture/clp/5shot_linear_Ridge.json
-"""
-
-
-def parse_args(argv):
-    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("a", metavar="A.json", help="result of one method")
-    parser.add_argument("b", metavar="B.json", help="result of the other, on the same tasks")
-    parser.add_argument("--protocol", help="protocol file: names groups and slides for the open interval")
-    parser.add_argument("--seed", type=int, default=0, help="of the permutation's draws (default 0)")
-    args = parser.parse_args(argv)
-    if args.seed < 0:
-        raise UserError(f"--seed {args.seed}: seeds are not negative")
-    return args
-
-
-def main(argv=None):
-    args = parse_args(argv)
-    from lowshot.comparison import check_same_tasks, compare_results
-    from lowshot.protocol import load_protocol
-    from lowshot.report.runs import check
-    from lowshot.report.textual import comparison_lines
-    from lowshot.results import read_result
-    from lowshot.sources import Sources
-
-    a, b = check(read_result(args.a)), check(read_result(args.b))
-    check_same_tasks(a, b)
-    sources = Sources(load_protocol(args.protocol) if args.protocol else None)
-    units = sources.units(a)
-    for notice in sources.notices:
-        print(f"notice: {notice}", file=sys.stderr)
-    print("\n".join(comparison_lines(a, b, compare_results(a, b, units, args.seed), units.name)))
-
+from fewshot_wsi.commands.compare import main
+from fewshot_wsi.foundation.errors import run_command
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

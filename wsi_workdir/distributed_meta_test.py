@@ -3,18 +3,10 @@
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent)]
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from lowshot.arguments import meta_test
-from lowshot.errors import run_command
-
-EXAMPLE = ("python wsi_workdir/distributed_meta_test.py --task near --num_task 1000 --num_shots 5 --mode latent_aug "
-           "--model clp_wo_7 --novel_class 7 --clf Ridge")
-
-
-def main(argv=None):
-    meta_test(argv, __doc__, EXAMPLE, task="mixture")
-
+from fewshot_wsi.commands.distributed_meta_test import main
+from fewshot_wsi.foundation.errors import run_command
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

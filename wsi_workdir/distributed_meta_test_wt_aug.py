@@ -1,25 +1,12 @@
-"""Meta-test with augmented views of the support tiles: data augmentation, alone or times latent augmentation.
-
---aug_times A: each support tile is replaced by A views, the original and A - 1 augmented ones
-(extracted_feats/<model>/NCT_aug). With --mode latent_aug each of the A views then stands for --num_aug_shots features.
-The paper's ablation compares A = i^2 views, i^2 latent shots, and i views x i shots, i = 2 ... 16.
-"""
+"""Meta-test with augmented views of the support tiles: data augmentation, alone or times latent augmentation."""
 
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parent)]
+sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from lowshot.arguments import meta_test
-from lowshot.errors import run_command
-
-EXAMPLE = ("python wsi_workdir/distributed_meta_test_wt_aug.py --mode latent_aug --aug_times 4 --num_aug_shots 4 "
-           "--model clp_wo_78")
-
-
-def main(argv=None):
-    meta_test(argv, __doc__, EXAMPLE, task="NCT_78_aug")
-
+from fewshot_wsi.commands.distributed_meta_test_wt_aug import main
+from fewshot_wsi.foundation.errors import run_command
 
 if __name__ == "__main__":
     sys.exit(run_command(main))

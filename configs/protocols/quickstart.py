@@ -3,7 +3,7 @@
     bash wsi_workdir/scripts/quickstart.sh
 
 Published structure and names, with one novel class (8, TUM), 100 tasks a setting, small encoders' training and tiles
-of 64² that the project draws itself (wsi_workdir/lowshot/pipeline/drawn.py).
+of 64² that the project draws itself (fewshot_wsi/pipeline/drawn.py).
 """
 _base_ = '../_base_/four_tasks.py'
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from lowshot import progress
-from lowshot.errors import UserError
-from lowshot.features import unit_length
+from fewshot_wsi.foundation import progress
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import unit_length
 from openselfsup import distributed
 from openselfsup.apis.reading import compute_ahead, read_ahead
 from openselfsup.images import BrokenImage

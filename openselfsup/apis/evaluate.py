@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from sklearn.metrics import confusion_matrix, f1_score
 
-from lowshot.errors import UserError
-from lowshot.progress import bar
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.progress import bar
 from openselfsup import distributed
 from openselfsup.apis.train import make_model
 from openselfsup.checkpoint import fit, load_file, state_of

@@ -18,10 +18,17 @@ import numpy as np
 import torch
 
 import openselfsup
-from lowshot.errors import Terminated, UserError
-from lowshot.features import FeatureWriter, differences, labels_sha256, load_features, read_provenance, rows_sha256
-from lowshot.files import file_sha256, write_npy
-from lowshot.lists import ImageList
+from fewshot_wsi.foundation.errors import Terminated, UserError
+from fewshot_wsi.foundation.features import (
+    FeatureWriter,
+    differences,
+    labels_sha256,
+    load_features,
+    read_provenance,
+    rows_sha256,
+)
+from fewshot_wsi.foundation.files import file_sha256, write_npy
+from fewshot_wsi.foundation.lists import ImageList
 from openselfsup import distributed
 from openselfsup.apis.blocks import fill
 from openselfsup.apis.reading import Tiles, check_present, some

@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lowshot.errors import UserError
-from lowshot.seeds import generator
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.seeds import generator
 from openselfsup.images import BrokenImage, read_image
 from openselfsup.transforms import Pipeline
 

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from mmengine.config import Config
 
-from lowshot.errors import UserError
-from lowshot.files import json_sha256
-from lowshot.keys import check_keys
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import json_sha256, shipped
+from fewshot_wsi.foundation.keys import check_keys
 from openselfsup.transforms import build_pipeline
 
 _MODEL = ("type", "backbone", "pretrained")
@@ -49,10 +48,11 @@ def load_recipe(path):
 
     Top-level names other than `model` and `data` are the config's own helpers or the trainer's, and are not read.
     """
-    if not Path(path).is_file():
+    file = shipped(path)
+    if not file.is_file():
         raise UserError(f"{path}: no such extraction config; the published ones are in configs/extraction")
     try:
-        config = Config.fromfile(str(path)).to_dict()
+        config = Config.fromfile(str(file)).to_dict()
     except Exception as error:  # the file is a program: whatever it raises is for its author
         raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
     model = _part(config, "model", _MODEL, path, ("backbone",))

@@ -11,8 +11,8 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch.nn.parallel import DistributedDataParallel
 
-from lowshot.errors import UserError
-from lowshot.seeds import sequence
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.seeds import sequence
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper, bf16_works
 from openselfsup.datasets import build_dataset, build_loader, workers_for

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from lowshot.errors import UserError
-from lowshot.features import provenance_file, read_provenance, rows_sha256
-from lowshot.files import write_npy
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import provenance_file, read_provenance, rows_sha256
+from fewshot_wsi.foundation.files import write_npy
 from openselfsup import distributed
 
 

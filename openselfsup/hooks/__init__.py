@@ -1,6 +1,6 @@
 """What happens around iterations: rate, key momentum, logs, checkpoints, watching."""
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.hooks.checkpoint import CheckpointHook
 from openselfsup.hooks.knn import KNNHook
 from openselfsup.hooks.momentum import BYOLHook

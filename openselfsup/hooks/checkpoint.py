@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmengine.hooks import Hook
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup import distributed
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 from mmengine.hooks import Hook
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper
 from openselfsup.datasets import ClassificationDataset, ImageList, batch_of, build_loader, workers_of

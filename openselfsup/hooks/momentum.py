@@ -1,6 +1,6 @@
 from mmengine.hooks import Hook
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.models.moco_v3 import momentum_at
 
 

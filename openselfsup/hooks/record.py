@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from mmengine.hooks import Hook
 
-from lowshot.progress import bar
+from fewshot_wsi.foundation.progress import bar
 from openselfsup import distributed
 
 

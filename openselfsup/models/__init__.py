@@ -1,6 +1,6 @@
 """Models by config."""
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.models.backbone import ResNet
 from openselfsup.models.classification import Classification
 from openselfsup.models.moco_v3 import MOCOv3

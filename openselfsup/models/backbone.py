@@ -3,7 +3,7 @@
 from torch import nn
 from torchvision.models import resnet
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.distributed import sync_bn_works
 
 _BLOCKS = {18: (resnet.BasicBlock, [2, 2, 2, 2]), 34: (resnet.BasicBlock, [3, 4, 6, 3]),

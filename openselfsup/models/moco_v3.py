@@ -12,7 +12,7 @@ from mmengine.model import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup import distributed
 from openselfsup.checkpoint import fit, load_weights
 

@@ -7,7 +7,7 @@ Same interface as geometry.py. `apply_batch` is the same operation on (n, 3, H, 
 import cv2
 import numpy as np
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.transforms import batched
 from openselfsup.transforms.geometry import probability
 

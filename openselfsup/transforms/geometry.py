@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 
 
 def resize(image, height, width):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from lowshot.errors import UserError
+from fewshot_wsi.foundation.errors import UserError
 from openselfsup.registry import build
 from openselfsup.transforms.batched import where_chosen
 from openselfsup.transforms.color import ColorJitter, GaussianBlur, RandomGrayscale, Solarization

@@ -1,0 +1,90 @@
+"""Extract features: tiles of a list through an encoder, one row of unit length a tile.
+
+Published form, one set:
+  python wsi_workdir/extract.py --pretrained wsi_workdir/workdir/pretrained_weights/clp.pth \\
+      --config configs/extraction/extract_feats_LC.py --output wsi_workdir/workdir/extracted_feats/clp/LC.npy
+All sets that a model's tasks need, paths from the protocol:
+  python wsi_workdir/extract.py --protocol configs/protocols/paper.py --model clp
+Colour alone, as a baseline:
+  python wsi_workdir/extract.py --encoder mean_rgb --config configs/extraction/extract_feats_LC.py \\
+      --output wsi_workdir/workdir/extracted_feats/mean_rgb/LC.npy
+15 augmented views of the tiles that a task file uses:
+  python wsi_workdir/extract.py --pretrained wsi_workdir/workdir/pretrained_weights/clp_wo_78.pth \\
+      --config configs/extraction/extract_feats_NCT_aug.py --views 15 \\
+      --rows wsi_workdir/workdir/tasks/NCT_78_aug/9-way-5-shot_wo_78.npz \\
+      --output wsi_workdir/workdir/extracted_feats/clp_wo_78/NCT_aug/NCT_aug.npy
+Several GPUs or processes: tools/dist_extract.sh and tools/srun_extract.sh take the same options.
+
+Beside X.npy lies X.json, which says what made it, and in the folder above X_labels.npy. Finished features are kept and
+an interrupted run goes on where it was.
+"""
+
+import argparse
+
+from openselfsup import FIXED_ENCODERS
+
+
+def parse_args(argv):
+    description, examples = __doc__.split("\n\n", 1)
+    parser = argparse.ArgumentParser(description=description, epilog=examples,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--pretrained", metavar="FILE", help="weights of the encoder")
+    add("--encoder", choices=FIXED_ENCODERS, help="an encoder without weights, instead of --pretrained")
+    add("--config", metavar="FILE", help="extraction config (with --protocol: instead of that of the set)")
+    add("--output", metavar="FILE.npy", help="features to write (with --protocol: named by the protocol)")
+    add("--list", metavar="FILE", help="image list, instead of the config's")
+    add("--root", metavar="DIR", help="folder of the images, instead of the config's")
+    add("--labels", metavar="FILE.npy", help="where the list's labels go (default: <X>_labels.npy above X's folder)")
+    add("--protocol", metavar="FILE", help="take sets, configs and paths from this protocol")
+    add("--model", nargs="+", metavar="M", help="models of the protocol to extract with")
+    add("--sets", nargs="+", metavar="S", help="sets of the protocol (default: those that tasks need of the model)")
+    add("--tiles", metavar="DIR", help="folder for a protocol that reads tiles of yours")
+    add("--views", type=_positive, metavar="N", help="number of augmented views (random configs; default 100)")
+    add("--start", type=int, default=0, metavar="K", help="number of the first view")
+    add("--rows", nargs="+", metavar="TASKS.npz", help="views of only the support rows of these task files")
+    add("--seed", type=int, default=0, help="of views and of the random encoder")
+    add("--batch_size", type=_positive, help="rows computed and stored together (default: the config's)")
+    add("--workers", type=_positive, help="threads that read images (default: the config's, at most one a core)")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--overwrite", action="store_true", help="replace features and labels that are there")
+    add("--quiet", action="store_true", help="no progress")
+    add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="for the dist and srun scripts")
+    add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.protocol:
+        wrong = [name for name in ("output", "list", "root", "labels", "pretrained", "encoder") if getattr(args, name)]
+        if wrong or not args.model:
+            parser.error(f"with --protocol, give --model, and leave out --{wrong[0]}" if wrong else
+                         "--protocol needs --model M (one of its models)")
+    elif not args.config or not args.output:
+        parser.error("give --config and --output, or --protocol and --model")
+    elif args.model or args.sets or args.tiles:
+        parser.error("--model, --sets and --tiles belong to --protocol")
+    if args.seed < 0 or args.start < 0:
+        parser.error("--seed and --start are whole numbers from 0")
+    return args
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    from fewshot_wsi.pipeline.extraction import on_all_processes, run  # here, not above: it imports torch
+    return on_all_processes(args.launcher, lambda: run(request_of(args)))
+
+
+def request_of(args):
+    from fewshot_wsi.meta_test.protocol import load_protocol
+    from fewshot_wsi.pipeline.extraction import Request
+
+    same = ("config", "pretrained", "encoder", "output", "list", "root", "labels", "views", "start", "seed",
+            "batch_size", "workers", "device", "overwrite", "quiet")
+    protocol = load_protocol(args.protocol, tiles=args.tiles) if args.protocol else None
+    return Request(protocol, tuple(args.model or ()), tuple(args.sets or ()), rows=tuple(args.rows or ()),
+                   **{name: getattr(args, name) for name in same})
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
+    return number

@@ -1,0 +1,141 @@
+"""Your own tiles: from class folders or a CSV to lists, groups, a split and a protocol that runs."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import write_text
+from fewshot_wsi.prepare_data.own_protocol import OwnSet, protocol_text
+from fewshot_wsi.prepare_data.publish import groups, lists, publish, table
+from fewshot_wsi.prepare_data.splits import grouped_split, stratified_split
+from fewshot_wsi.prepare_data.table import from_csv, from_folders, number_classes, with_groups
+
+EXAMPLE = """examples:
+  python tools/prepare_data/folder.py tiles --name mine              # tiles/<class>/…, a fifth of each class held out
+  python tools/prepare_data/folder.py tiles --name mine --class_part 1 --group_part 0    # tiles/<patient>/<class>/…
+  python tools/prepare_data/folder.py tiles --name mine --class_part 1 --split_part 0    # tiles/{train,test}/<class>/…
+  python tools/prepare_data/folder.py tiles --name mine --csv tiles.csv  # path,label[,group][,split]
+then
+  python wsi_workdir/run_protocol.py --protocol data/mine/meta/protocol.py
+
+Writes into <out>/meta: {train,test}[_labeled].txt, classes.csv, groups.csv where groups are known, and protocol.py.
+Images whose split is neither of --splits are left out, with a notice."""
+
+
+def main(argv=None):
+    args = parse_args(argv)
+    images = read_table(args)
+    labels, classes = number_classes(images, args.classes)
+    held, kept = choose_side(images, labels, classes, args)
+    counts = np.array([np.bincount(labels[kept & (held == side)], minlength=len(classes)) for side in (False, True)])
+    refuse_one_sided(counts, classes)
+    names = np.array(images.paths)
+    writers = {**lists("train", names[kept & ~held], labels[kept & ~held]),
+               **lists("test", names[kept & held], labels[kept & held]),
+               **table("classes.csv", ("label", "class", "train", "test"),
+                       [(label, name, *counts[:, label]) for label, name in enumerate(classes)])}
+    if images.groups:
+        writers |= groups(dict(zip(images.paths, images.groups, strict=True)))
+    own = describe(args, classes, counts, bool(images.groups))
+    writers["protocol.py"] = lambda path: write_text(path, protocol_text(own))
+    outcome = publish(args.out / "meta", writers, overwrite=args.overwrite)
+    report(classes, counts, args, outcome)
+
+
+def parse_args(argv):
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, help="data root: the lists' paths are relative to it")
+    parser.add_argument("--name", required=True, help="name of the data set: letters, digits, _ and -")
+    parser.add_argument("--csv", type=Path, help="table of the images; without it the folders below the root tell")
+    parser.add_argument("--class_part", type=int, default=0,
+                        help="which folder of a path names the class, 0 the first, -1 the last (default: %(default)s)")
+    parser.add_argument("--group_part", type=int, help="which folder names the group (slide, patient)")
+    parser.add_argument("--split_part", type=int, help="which folder names the split")
+    parser.add_argument("--groups", type=Path, help="CSV path,group (slide, patient, original tile)")
+    parser.add_argument("--splits", nargs=2, default=("train", "test"), metavar=("TRAIN", "TEST"),
+                        help="what the two sides are called in the CSV or folders (default: train test)")
+    parser.add_argument("--classes", nargs="+", help="class names in label order (default: sorted, numbers by value)")
+    parser.add_argument("--held_out", type=float, default=0.2,
+                        help="share of each class held out where no split is given; groups stay whole (default: 0.2)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the split and of the protocol (default: 0)")
+    parser.add_argument("--models", nargs="*", default=(), metavar="NAME",
+                        help="models of the protocol whose weights you bring, besides the encoders that need none")
+    parser.add_argument("--out", type=Path, help="folder of lists and protocol (default: data/<name>)")
+    parser.add_argument("--overwrite", action="store_true", help="replace lists and protocol that differ")
+    args = parser.parse_args(argv)
+    if not re.fullmatch(r"[\w-]+", args.name, re.ASCII):
+        parser.error("--name holds letters, digits, _ and - only")
+    if args.seed < 0:
+        parser.error("--seed is a whole number from 0")
+    if args.csv and (args.group_part is not None or args.split_part is not None):
+        parser.error("--group_part and --split_part read folders; a CSV has columns group and split")
+    args.out = args.out or Path("data", args.name)
+    return args
+
+
+def read_table(args):
+    table = from_csv(args.csv, args.root) if args.csv else \
+        from_folders(args.root, args.class_part, args.group_part, args.split_part)
+    return with_groups(table, args.groups) if args.groups else table
+
+
+def choose_side(table, labels, classes, args):
+    """(held out, kept), each (N,) bool: by the given split, by whole groups, or stratified."""
+    everything = np.ones(len(table), dtype=bool)
+    numbers = None if not table.groups else np.unique(_all_named(table), return_inverse=True)[1]
+    if table.splits:
+        splits = np.array(table.splits)
+        train, test = splits == args.splits[0], splits == args.splits[1]
+        others = sorted(set(table.splits) - set(args.splits))
+        if not train.any() or not test.any():
+            raise UserError(f"{args.csv or args.root}: the splits are {', '.join(sorted(set(table.splits)))}; name the "
+                            f"two sides with --splits (now {' '.join(args.splits)})")
+        if others:
+            print(f"notice: {(~train & ~test).sum()} images of the splits {', '.join(map(repr, others))} are left out",
+                  file=sys.stderr)
+        shared = 0 if numbers is None else np.intersect1d(numbers[train], numbers[test]).size
+        if shared:
+            print(f"notice: the given split has {shared} groups on both sides; figures will be optimistic",
+                  file=sys.stderr)
+        return test, train | test
+    if numbers is not None:
+        return grouped_split(labels, numbers, args.held_out, args.seed, classes), everything
+    return stratified_split(labels, args.held_out, args.seed, classes), everything
+
+
+def _all_named(table):
+    nameless = [path for path, group in zip(table.paths, table.groups, strict=True) if not group]
+    if nameless:
+        raise UserError(f"{len(nameless)} of {len(table)} images have no group, the first is {nameless[0]!r}")
+    return np.array(table.groups)
+
+
+def refuse_one_sided(counts, classes):
+    """counts: (2, C) images of each class in train and test."""
+    for side, row in zip(("training", "test"), counts, strict=True):
+        absent = [name for name, number in zip(classes, row, strict=True) if not number]
+        if absent:
+            raise UserError(f"no {side} image of {', '.join(absent)}; every class needs images on both sides")
+
+
+def describe(args, classes, counts, grouped):
+    meta = args.out / "meta"
+    return OwnSet(name=args.name, root=args.root.as_posix(), meta=meta, classes=classes, models=tuple(args.models),
+                  train=int(counts[0].sum()), fewest_train=int(counts[0].min()), fewest_test=int(counts[1].min()),
+                  seed=args.seed,
+                  slide=args.group_part if (args.group_part or 0) >= 0 else None,
+                  groups=(meta / "groups.csv").as_posix() if grouped else None)
+
+
+def report(classes, counts, args, outcome):
+    width = max(map(len, (*classes, "class")))
+    print(f"label {'class':{width}}   train    test")
+    for label, (name, train, test) in enumerate(zip(classes, *counts, strict=True)):
+        print(f"{label:5} {name:{width}} {train:7} {test:7}")
+    print(f"{args.out / 'meta'}: {outcome}")
+    print(f"next: python wsi_workdir/run_protocol.py --protocol {args.out / 'meta' / 'protocol.py'}")

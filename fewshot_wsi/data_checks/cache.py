@@ -1,0 +1,70 @@
+"""Measurements kept between runs in one SQLite file, keyed by path, size and time of last change.
+
+A file that was changed in place with the same size and the same time stamp (to the nanosecond) is not noticed; --fresh
+measures everything. Each entry carries a checksum: a damaged entry is measured anew, a damaged file is started anew.
+"""
+
+import sqlite3
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.data_checks.measure import RECORD, VERSION
+
+_TABLE = ("CREATE TABLE IF NOT EXISTS measured (path TEXT PRIMARY KEY, size INTEGER, changed INTEGER, "
+          "version INTEGER, checksum INTEGER, record BLOB)")
+
+
+class Cache:
+    """`get` and `put` by absolute path; `put` reaches the disk every few hundred entries and on `close`."""
+
+    def __init__(self, path):
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            print(f"notice: {path}: damaged ({error}); started anew", file=sys.stderr)
+            self.path.unlink(missing_ok=True)
+            self._open()
+        self._unsaved = 0
+
+    def _open(self):
+        self.base = sqlite3.connect(self.path, timeout=60)
+        self.base.execute(_TABLE)
+        self.base.execute("SELECT count(*) FROM measured").fetchone()
+
+    def get(self, path):
+        """RECORD scalar, or None where the file is unknown or has changed."""
+        size, changed = _state(path)
+        try:
+            row = self.base.execute("SELECT checksum, record FROM measured WHERE path=? AND size=? AND changed=? AND "
+                                    "version=?", (str(path), size, changed, VERSION)).fetchone()
+        except sqlite3.DatabaseError:
+            return None
+        if row is None or len(row[1]) != RECORD.itemsize or zlib.crc32(row[1]) != row[0]:
+            return None
+        return np.frombuffer(row[1], RECORD)[0]
+
+    def put(self, path, record):
+        data = record.tobytes()
+        self.base.execute("INSERT OR REPLACE INTO measured VALUES (?,?,?,?,?,?)",
+                          (str(path), *_state(path), VERSION, zlib.crc32(data), data))
+        self._unsaved += 1
+        if self._unsaved >= 500:
+            self.base.commit()
+            self._unsaved = 0
+
+    def close(self):
+        self.base.commit()
+        self.base.close()
+
+
+def _state(path):
+    try:
+        stat = path.stat()
+    except OSError:
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns

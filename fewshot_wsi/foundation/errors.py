@@ -1,0 +1,82 @@
+"""What a user did wrong is one line and exit code 2; what we did wrong is a traceback."""
+
+import errno
+import io
+import os
+import signal
+import sys
+
+_FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up",
+         errno.EFBIG: "the file would grow over the size limit"}
+_REFUSED = {errno.EACCES: "permission denied", errno.EPERM: "permission denied",
+            errno.EROFS: "the file system is read-only"}
+_OTHER = {errno.ENOENT: "no such file or folder", errno.EISDIR: "a folder, where a file is needed",
+          errno.ENOTDIR: "a part of it is a file, where a folder is needed",
+          errno.EEXIST: "a file of this name is in the way"}
+_CURES = ((_FULL, "free some space, then run the same command again"),
+          (_REFUSED, "choose another place or change the permissions"),
+          (_OTHER, "check the name or choose another place"))
+
+
+class UserError(Exception):
+    """A fault that the user can mend. The message is one line: what is wrong, where, what to do."""
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. A BaseException, so that no `except Exception` swallows it."""
+
+
+def _terminate(signum, frame):
+    raise Terminated
+
+
+def _write_by_lines():
+    """One write a line, also where PYTHONUNBUFFERED makes it two: output and errors then mix by whole lines."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, write_through=False)
+
+
+def explain(error):
+    """One line for an operating-system error that a user can mend, or None where it is a bug of ours."""
+    number = error.errno
+    if number is None and "requested and" in str(error):
+        number = errno.ENOSPC  # numpy reports a short write without an errno
+    for reasons, cure in _CURES:
+        if number in reasons and (error.filename or reasons is not _OTHER):
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{reasons[number]}; {cure}"
+    return None
+
+
+def run_command(main, argv=None):
+    """Run `main(argv)` as a command line and return its exit code.
+
+    0 (or what `main` returns), 2 for UserError and for what the operating system refuses (see `explain`), 130 for
+    SIGINT, 143 for SIGTERM.
+    Use as `sys.exit(run_command(main))`.
+    """
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    _write_by_lines()
+    try:
+        return main(argv) or 0
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; finished work is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    except Terminated:
+        print("terminated; finished work is kept, the same command goes on from there", file=sys.stderr)
+        return 143
+    except BrokenPipeError:  # `... | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except OSError as error:
+        line = explain(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return 2
+    finally:
+        signal.signal(signal.SIGTERM, previous)

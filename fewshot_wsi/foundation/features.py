@@ -1,0 +1,248 @@
+"""The feature store: (N, D) arrays on disk, memory-mapped, each beside a JSON that says what made it.
+
+    extracted_feats/<model>/<set>.npy    float32 (N, D), one row an image of the list, unit length
+    extracted_feats/<model>/<set>.json   provenance: weights, list, config, encoder, hash of the .npy
+    extracted_feats/<set>_labels.npy     int64 (N,), shared by all models
+
+`FeatureWriter` makes the first two, block by block; a reader sees the old pair, the new pair or an error, never half.
+"""
+
+import functools
+import hashlib
+import io
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import (
+    arrays_sha256,
+    file_sha256,
+    json_sha256,
+    read_json,
+    replacing,
+    write_json,
+    write_npy,
+)
+from fewshot_wsi.foundation.lists import check_labels
+
+SCHEMA = 1
+EXTRACT = "python wsi_workdir/extract.py"
+# what decides the numbers; a new version of the code, another batch size or device is written down, not compared
+IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256")
+_CHUNK = 65536  # rows looked at in one go, so that checks need little memory
+
+
+def load_features(path, rows=None, made_by=EXTRACT):
+    """Features in `path`, checked: (N, D) float32, read-only, memory-mapped (float16 and float64: in memory).
+
+    rows: how many there must be, None for any. made_by: the command that an error names.
+    A missing provenance JSON gives one line on stderr. UserError: missing, no 2-D float array, not finite, another
+    number of rows, or not the file that its JSON describes. The expensive checks run once per file and process.
+    """
+    path = Path(path)
+    features = _open(path, made_by)
+    if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
+        raise UserError(f"{path}: features are a 2-D array of floats, (N, D), but this is {features.dtype} "
+                        f"{features.shape}; make it again with {made_by}")
+    if rows is not None and len(features) != rows:
+        raise UserError(f"{path}: {len(features)} rows, but labels or list have {rows}; they belong to another list, "
+                        f"make them again with {made_by}")
+    stat = path.stat()
+    _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
+    return features if features.dtype == np.float32 else features.astype(np.float32)
+
+
+def load_labels(path, num_classes=None, made_by=EXTRACT):
+    """Labels in `path`: (N,) int64. UserError: missing, no 1-D whole numbers, or outside [0, num_classes)."""
+    labels = _open(Path(path), made_by, mmap_mode=None)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
+        raise UserError(f"{path}: labels are a 1-D array of whole numbers, but this is {labels.dtype} {labels.shape}; "
+                        f"make it again with {made_by}")
+    labels = labels.astype(np.int64)
+    check_labels(labels, labels.max() + 1 if num_classes is None else num_classes, path)
+    return labels
+
+
+def load_set(features_path, labels_path, num_classes=None, made_by=EXTRACT):
+    """(features (N, D) float32, labels (N,) int64) that belong together.
+
+    UserError where either is at fault, where their lengths differ, or where the features were made from a list with
+    other labels.
+    """
+    labels = load_labels(labels_path, num_classes, made_by)
+    features = load_features(features_path, len(labels), made_by)
+    made_with = (read_provenance(features_path) or {}).get("labels_sha256")
+    if made_with and made_with != labels_sha256(labels):
+        raise UserError(f"{labels_path}: not the labels that {features_path} was extracted with; the list has changed "
+                        f"since, make both again with {made_by} --overwrite")
+    return features, labels
+
+
+def load_views(folder, prefix, view, rows, made_by=EXTRACT):
+    """Augmented view number `view` of the given rows of a set: (len(rows), D) float32, in the order of `rows`.
+
+    rows: (n,) ints, rows of the set, repeats allowed. Reads <folder>/<prefix>_<view>.npy; <prefix>_rows.npy beside it
+    says which rows of the set the file holds, without it the file holds all of them (the authors' form).
+    UserError: the view or one of the rows was never extracted.
+    """
+    folder, rows = Path(folder), np.asarray(rows, dtype=np.int64)
+    path, index = folder / f"{prefix}_{view}.npy", folder / f"{prefix}_rows.npy"
+    held = _held_rows(index, made_by) if index.exists() else None
+    features = load_features(path, None if held is None else len(held), made_by)
+    provenance = read_provenance(path)
+    if provenance and provenance.get("view_rows_sha256") != (None if held is None else rows_sha256(held)):
+        raise UserError(f"{path}: made of other rows than {index} names; make it again with {made_by} --overwrite")
+    where = rows if held is None else np.searchsorted(held, rows).clip(max=len(held) - 1)
+    absent = (rows < 0) | (rows >= len(features)) if held is None else held[where] != rows
+    if absent.any():
+        raise UserError(f"{path}: {absent.sum()} of {len(rows)} rows asked for have no view here, the first is row "
+                        f"{rows[absent][0]}; extract the views of these tasks with {made_by}")
+    return features[where]
+
+
+def read_provenance(path):
+    """The provenance of the features in `path` as a dict, or None where there is no JSON beside them."""
+    beside = provenance_file(path)
+    return read_json(beside, "provenance of features") if beside.exists() else None
+
+
+def provenance_file(path):
+    return Path(path).with_suffix(".json")
+
+
+def features_sha256(path):
+    """Hash of the .npy file: from its JSON, computed where there is none."""
+    return (read_provenance(path) or {}).get("sha256") or file_sha256(path)
+
+
+def labels_sha256(labels):
+    """Hash of (N,) labels by value: int32 and int64, and files of any .npy version, agree."""
+    return arrays_sha256(labels=np.asarray(labels, dtype=np.int64))
+
+
+def rows_sha256(rows):
+    """Hash of rows of a set, by value."""
+    return arrays_sha256(rows=np.asarray(rows, dtype=np.int64))
+
+
+def differences(provenance, wanted):
+    """Names of the fields of IDENTITY in which two provenances differ; empty: the same features."""
+    return [key for key in IDENTITY if provenance.get(key) != wanted.get(key)]
+
+
+def unit_length(features):
+    """(rows / Euclidean length as float32, (k,) indices of rows of length zero, which stay zero instead of NaN)."""
+    features = np.asarray(features, dtype=np.float32)
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / np.where(lengths > 0, lengths, 1), np.flatnonzero(lengths == 0)
+
+
+def _open(path, made_by, mmap_mode="r"):
+    try:
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; make it with {made_by}") from None
+    except (ValueError, EOFError, IsADirectoryError) as error:
+        raise UserError(f"{path}: not a readable .npy file ({error}); make it again with {made_by}") from None
+
+
+def _held_rows(path, made_by):
+    rows = _open(path, made_by, mmap_mode=None)
+    if rows.ndim != 1 or rows.dtype.kind not in "iu" or not rows.size or (np.diff(rows) <= 0).any():
+        raise UserError(f"{path}: not a list of ascending rows; make it again with {made_by} --overwrite")
+    return rows.astype(np.int64)
+
+
+@functools.lru_cache(maxsize=1024)
+def _check_once(path, changed, size, made_by):
+    """changed and size are the key of the cache: a file that was replaced is checked again."""
+    provenance = read_provenance(path)
+    if provenance is None:
+        print(f"notice: {path} has no provenance JSON; its length and values are checked, its origin is not known",
+              file=sys.stderr)
+    elif provenance.get("sha256") != file_sha256(path):
+        raise UserError(f"{path}: not the file that {provenance_file(path)} describes; make it again with "
+                        f"{made_by} --overwrite")
+    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    for start in range(0, len(features), _CHUNK):
+        bad = np.flatnonzero(~np.isfinite(features[start:start + _CHUNK]).all(axis=1))
+        if bad.size:
+            raise UserError(f"{path}: row {start + bad[0]} holds NaN or infinite values; check the weights that made "
+                            f"it and make it again with {made_by} --overwrite")
+
+
+class FeatureWriter:
+    """Writes one features file in blocks of rows, in any order, from any number of processes, over any number of runs.
+
+    Finished blocks lie in a hidden folder beside `path`, each a small .npy moved into place whole; `finish` joins them.
+    The folder's name carries the hash of what the numbers depend on, so a later run finds only its own blocks.
+    provenance: the fields of the JSON that are known beforehand, IDENTITY among them. block: rows a block.
+    """
+
+    def __init__(self, path, provenance, *, rows, dim, block=256):
+        self.path, self.rows, self.dim, self.block = Path(path), rows, dim, block
+        self.provenance = {"schema": SCHEMA, **provenance, "rows": rows, "dim": dim}
+        identity = {key: provenance.get(key) for key in IDENTITY}
+        key = json_sha256({**identity, "rows": rows, "dim": dim, "block": block})[:16]
+        self.folder = self.path.parent / f".{self.path.name}.{key}.parts"
+
+    def __len__(self):
+        """Number of blocks."""
+        return -(-self.rows // self.block)
+
+    def rows_of(self, number):
+        """Rows of block `number`, as a range."""
+        return range(number * self.block, min((number + 1) * self.block, self.rows))
+
+    def started(self):
+        """Whether an earlier run was interrupted after it began to write these features."""
+        return self.folder.is_dir()
+
+    def missing(self):
+        """Numbers of the blocks that are not on disk yet, ascending."""
+        return [number for number in range(len(self)) if not self._part(number).exists()]
+
+    def write(self, number, features):
+        """features: (rows of the block, D), finite; stored as float32."""
+        wanted = (len(self.rows_of(number)), self.dim)
+        if features.shape != wanted:
+            raise ValueError(f"block {number} of {self.path} has shape {features.shape}, expected {wanted}")
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        if bad.size:
+            raise UserError(f"{self.path}: the features of row {self.rows_of(number)[bad[0]]} are NaN or infinite; "
+                            "the weights are damaged or belong to another network")
+        write_npy(self._part(number), np.ascontiguousarray(features, dtype=np.float32))
+
+    def finish(self):
+        """Join all blocks under the final name, with the JSON beside it, and return the provenance written.
+
+        Its `zero_rows` are the rows that hold zeros alone and so have no unit length. The JSON goes first: stopped
+        between the two moves, a reader finds a hash that does not match, and says so.
+        """
+        digest, zeros = hashlib.sha256(), []
+        with replacing(self.path) as stream:
+            for piece in self._pieces(zeros):
+                digest.update(piece)
+                stream.write(piece)
+            self.provenance.update(sha256=digest.hexdigest(), zero_rows=zeros)
+            write_json(provenance_file(self.path), self.provenance)
+        for folder in self.path.parent.glob(f".{self.path.name}.*.parts"):  # this one and those of given-up runs
+            shutil.rmtree(folder, ignore_errors=True)
+        return self.provenance
+
+    def _pieces(self, zeros):
+        """Bytes of the final .npy file: header, then block after block. Appends rows that are zero to `zeros`."""
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self.dim)})
+        yield header.getvalue()
+        for number in range(len(self)):
+            features = np.load(self._part(number), allow_pickle=False)
+            zeros += [int(row) + self.rows_of(number)[0] for row in np.flatnonzero(~features.any(axis=1))]
+            yield features.astype("<f4").tobytes()
+
+    def _part(self, number):
+        return self.folder / f"{number:06d}.npy"

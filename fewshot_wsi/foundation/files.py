@@ -1,0 +1,116 @@
+"""Files that are either whole or absent, and hashes that say what is in them."""
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path, mode="wb", **options):
+    """Open a temporary file beside `path`; on success it takes that name in one move, on any error it is removed.
+
+    Makes missing parent folders. `options` go to `open` (encoding, newline).
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with open(handle, mode, **options) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path, text):
+    with replacing(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+
+
+def write_json(path, value, indent=1):
+    """Sorted keys, so that equal values make equal files; NaN is refused."""
+    write_text(path, json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path, what="file"):
+    """The JSON object in `path`; UserError where it is missing, cut short or no object."""
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such {what}") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a readable {what} ({error}); remove it and make it again") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not a readable {what} (no JSON object); remove it and make it again")
+    return value
+
+
+def write_npy(path, array):
+    with replacing(path) as stream:
+        np.save(stream, array, allow_pickle=False)
+
+
+def write_npz(path, **arrays):
+    """Uncompressed, without time stamps: equal arrays make equal files."""
+    with replacing(path) as stream:
+        np.savez(stream, **arrays)
+
+
+def file_sha256(path):
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def arrays_sha256(**arrays):
+    """Hash of names, dtypes, shapes and contents; independent of memory order and of the machine's byte order."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()
+
+
+def json_sha256(value):
+    """Hash of a JSON-able value, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def shipped(path):
+    """`path` where such a file is there; else, for a path below configs/, the file of that name that comes with the
+    project: that of the checkout this code lies in, or of the installed package. A Path; `path` where there is none."""
+    path, package = Path(path), Path(__file__).resolve().parents[1]
+    if path.parts[:1] != ("configs",):
+        return path
+    return next((one for one in (path, package.parent / path, package / path) if one.is_file()), path)
+
+
+def work_dir_of(config):
+    """Where training with the config file `config` leaves its checkpoints, a str, never `work_dirs` as a whole.
+
+    As published, configs/a/b.py -> work_dirs/a/b; a config that lies below no folder `configs`: work_dirs/<its name>.
+    """
+    config = Path(config)
+    if "configs" not in config.parent.parts:
+        return str(Path("work_dirs", config.stem))
+    folders = ["work_dirs" if part == "configs" else part for part in config.parent.parts]
+    return str(Path(*folders, config.stem))

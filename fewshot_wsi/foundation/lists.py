@@ -1,0 +1,104 @@
+"""Image lists (`path` or `path label` a line) and group tables (CSV `path,group`)."""
+
+import csv
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import replacing
+
+_LABELED = re.compile(r"^(.*\S)\s+(\d+)$")
+
+
+@dataclass(frozen=True)
+class ImageList:
+    path: Path
+    names: tuple  # of str, relative to the data root
+    labels: np.ndarray | None  # (N,) int64, or None for a list without labels
+
+    def __len__(self):
+        return len(self.names)
+
+
+def read_list(path, labeled=None):
+    """Read a list with LF or CRLF ends, with or without a last newline; a path may hold spaces.
+
+    labeled: True or False where the caller knows; None takes the last field of every line as a label
+    if it is a whole number on every line. UserError: missing, empty, or a line without the label asked for.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such list; make it with tools/prepare_data or name another") from None
+    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise UserError(f"{path}: not a text list ({error})") from None
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    if not lines:
+        raise UserError(f"{path}: the list is empty")
+    found = [_LABELED.match(line) for _, line in lines]
+    if labeled is None:
+        labeled = all(found)
+    if not labeled:
+        return ImageList(path, tuple(line for _, line in lines), None)
+    for (number, line), match in zip(lines, found, strict=True):
+        if match is None:
+            raise UserError(f"{path}, line {number}: no label at the end of {line!r}; a line is 'path label'")
+    labels = np.array([int(match[2]) for match in found], dtype=np.int64)
+    return ImageList(path, tuple(match[1] for match in found), labels)
+
+
+def write_list(path, names, labels=None):
+    """names: sequence of str; labels: (N,) ints or None. LF ends."""
+    ends = [""] * len(names) if labels is None else [f" {int(label)}" for label in labels]
+    with replacing(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(f"{name}{end}\n" for name, end in zip(names, ends, strict=True))
+
+
+def check_labels(labels, num_classes, path):
+    """UserError if a label lies outside [0, num_classes); names the first line."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+    if wrong.size:
+        raise UserError(f"{path}, row {wrong[0] + 1}: label {labels[wrong[0]]} is outside the {num_classes} classes "
+                        f"0 … {num_classes - 1} ({wrong.size} such rows); mend the list or the protocol's classes")
+
+
+def read_groups(path):
+    """CSV with the columns `path` and `group`: dict from path (as in the lists) to group name."""
+    path = Path(path)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if not {"path", "group"} <= set(reader.fieldnames or ()):
+                raise UserError(f"{path}: the first line must name the columns path,group")
+            return {row["path"]: row["group"] for row in reader}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such group table") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a readable CSV ({error})") from None
+
+
+def groups_of(names, table, path):
+    """(N,) int64 group numbers of `names`, equal where the groups are; UserError if one has no group in `table`."""
+    missing = [name for name in names if not table.get(name)]
+    if missing:
+        raise UserError(f"{path}: {len(missing)} of {len(names)} images have no group, the first is {missing[0]!r}; "
+                        "paths must be as in the list")
+    numbers = {}
+    return np.array([numbers.setdefault(table[name], len(numbers)) for name in names], dtype=np.int64)
+
+
+def slides_of(names, part, path):
+    """(N,) str array, the slide of each of `names`: component `part` of its path (0 the first, -1 the last).
+
+    path: the list that holds them, for the UserError about the first name that has no such component.
+    """
+    parts = [name.split("/") for name in names]
+    short = next((found for found in parts if not -len(found) <= part < len(found)), None)
+    if short:
+        raise UserError(f"{path}: {'/'.join(short)!r} has no path component {part}, which the protocol names as the "
+                        "slide (`slide` of the set)")
+    return np.array([found[part] for found in parts])

@@ -1,0 +1,186 @@
+"""Many runs on many workers, and one result whatever their number.
+
+Every run is cut into pieces: chunks of tasks, and resamples where its open interval is a bootstrap (see
+`unfinished`). The cuts depend on the run alone. Pieces go to workers through joblib (processes
+of this machine, or a Dask cluster), come back in any order, and are kept in a hidden folder beside the result, named by
+a hash of all that decides the run. So a run that was killed goes on with the pieces that are missing, and a change of
+any input starts a new folder. With the last piece the result is written and the folder removed.
+"""
+
+import contextlib
+import datetime
+import functools
+import importlib.metadata
+import os
+import platform
+import sys
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import joblib
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.progress import bar
+from fewshot_wsi.meta_test.inputs import Inputs
+from fewshot_wsi.meta_test.settings import Settings
+from fewshot_wsi.meta_test.unfinished import UnfinishedRun, is_done, score_piece
+
+BACKENDS = ("loky", "dask")
+PACKAGES = ("fewshot_wsi", "numpy", "scipy", "scikit-learn", "joblib")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run: its result file, and whether it was there already."""
+    settings: Settings
+    path: Path
+    kept: bool
+
+
+def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False, on_done=None):
+    """Do every run whose result is not there yet; returns a list of Outcome in the order of `settings`.
+
+    settings: list of Settings. workers: processes on this machine (`loky`); a Dask cluster uses what it has.
+    on_done: called with each Outcome as soon as its result is written. All inputs are checked before the first run.
+    """
+    if backend not in BACKENDS:
+        raise UserError(f"--backend {backend!r}: known are {', '.join(BACKENDS)}")
+    inputs, unfinished = Inputs(), {}
+    tell = on_done or (lambda outcome: None)
+    for run in map(inputs.prepare, settings):
+        path = run.settings.result_file
+        if is_done(run):
+            tell(Outcome(run.settings, path, True))
+        elif path not in unfinished:
+            unfinished[path] = UnfinishedRun(run)
+    _say_cost(unfinished.values())
+    facts = _facts(workers if backend == "loky" else None, backend)
+    done, total = (sum(getattr(one, name) for one in unfinished.values()) for name in ("kept", "tasks"))
+    title = "meta-test" if len(unfinished) == 1 else f"{len(unfinished)} runs"
+
+    def finish(one):
+        one.write(facts)
+        tell(Outcome(one.run.settings, one.run.settings.result_file, False))
+
+    with bar(desc=title, total=total, initial=done, unit="tasks", quiet=quiet or not unfinished) as shown:
+        for one in unfinished.values():
+            one.prepare()
+            if not one.missing:
+                finish(one)
+        for path, piece, values, seconds in _scored(unfinished.values(), workers, backend, scheduler):
+            one = unfinished[path]
+            one.add(piece, values, seconds)
+            shown.update(one.size(piece))
+            if not one.missing:
+                finish(one)
+    return [Outcome(one, one.result_file, one.result_file not in unfinished) for one in settings]
+
+
+def _facts(workers, backend):
+    """What the `.meta.json` says about this call."""
+    started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
+    return {"started": started, "host": platform.node(), "workers": workers, "backend": backend, "versions": versions}
+
+
+def _say_cost(unfinished):
+    """What bootstraps add, before the first task is scored."""
+    runs = [one for one in unfinished if one.run.design is not None]
+    if runs:
+        own, more = sum(one.run.tasks.num_tasks for one in runs), sum(one.tasks for one in runs)
+        print(f"notice: --open bootstrap scores {more - own:,} tasks of resampled data besides the {own:,} of "
+              f"{len(runs)} run{'s' * (len(runs) > 1)}: it takes about {round(more / own):,} times as long",
+              file=sys.stderr)
+
+
+def _scored(unfinished, workers, backend, scheduler):
+    """Yield (result file, piece, values, seconds) of every missing piece, in the order in which they are done.
+
+    Runs of one model go side by side: a worker holds the features and the dictionary of one model at a time. What runs
+    on a GPU stays in this process, meanwhile the workers do the rest: one copy of a shift bank on the device is enough.
+    """
+    ordered = sorted(unfinished, key=lambda one: (one.run.settings.task, one.run.settings.model))
+    jobs = [(one.run, piece) for one in ordered for piece in one.missing]
+    here = [(run, piece) for run, piece in jobs if backend == "loky" and run.job.device != "cpu"]
+    there = [(run, piece) for run, piece in jobs if backend != "loky" or run.job.device == "cpu"]
+    workers = min(workers, len(there))
+    parent = os.getpid() if backend == "loky" and workers > 1 else None
+    calls = (joblib.delayed(_timed)(run.settings.result_file, run.job, piece, parent) for run, piece in there)
+    own = (_timed(run.settings.result_file, run.job, piece) for run, piece in here)
+    return _results_of(calls, own, workers, backend, scheduler) if jobs else ()
+
+
+def _timed(path, job, piece, parent=None):
+    """In a worker: one piece, with one BLAS thread, so that neither speed nor rounding depends on the neighbours."""
+    if parent is not None:
+        _end_with(parent)
+    begin = time.perf_counter()
+    with threadpool_limits(1):
+        values = score_piece(job, piece)
+    return path, piece, values, time.perf_counter() - begin
+
+
+@functools.cache
+def _end_with(parent):
+    """End this process when its parent does: killed by force, that cannot tell its workers to stop."""
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _results_of(calls, own, workers, backend, scheduler):
+    """Yield the results of joblib calls in the order in which they come, and `own`, results made in this process."""
+    if backend == "loky" and workers <= 1:
+        yield from own
+        yield from (function(*args) for function, args, _ in calls)
+        return
+    # loky starts a worker anew when its memory grows, as it does with the first dictionary; nothing is lost
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    with _cluster(backend, scheduler) if backend == "dask" else joblib.parallel_config("loky"):
+        n_jobs = -1 if backend == "dask" else workers
+        pool = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="3*n_jobs")
+        try:
+            running = pool(calls)
+            yield from own
+            yield from running
+        except TerminatedWorkerError:
+            raise UserError("a worker process was killed, perhaps for want of memory; finished work is kept: run the "
+                            "same command again, with fewer --num_threads") from None
+
+
+@contextlib.contextmanager
+def _cluster(backend, scheduler):
+    """joblib's workers are those of the Dask cluster at address `scheduler`."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise UserError("--backend dask needs the package dask[distributed]: pip install 'dask[distributed]'") from None
+    if not scheduler:
+        raise UserError("--backend dask needs --scheduler ADDRESS, as tcp://host:8786")
+    try:
+        client = Client(scheduler, timeout=20)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
+    with client, joblib.parallel_config(backend, client=client):
+        yield
+
+
+def worker_count(num_threads):
+    """Processes for `--num_threads`: as many, but not more than this machine has cores (published default: 48)."""
+    if num_threads < 1:
+        raise UserError(f"--num_threads {num_threads}: give a whole number from 1")
+    return min(num_threads, joblib.cpu_count())
+
+
+def _version(name):
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return sys.modules[name].__version__ if name in sys.modules else None

@@ -1,0 +1,233 @@
+"""Everything that a run reads, found, checked and hashed before the first task is scored."""
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import features_sha256, labels_sha256, load_set, load_views, read_provenance
+from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256
+from fewshot_wsi.meta_test import legacy
+from fewshot_wsi.meta_test.design import make_design
+from fewshot_wsi.meta_test.evaluate import Job, chunk_bounds
+from fewshot_wsi.meta_test.remedies import extract_command, views_command
+from fewshot_wsi.meta_test.settings import Settings
+from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.meta_test.views import views_of
+from lowshot.dictionary import load_dictionary
+from lowshot.resampling import Design
+from lowshot.solvers.device import choose_device
+from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
+
+EVALUATION = 1  # raise it when the same inputs are to give other predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run that is ready to start."""
+    settings: Settings
+    tasks: TaskSet
+    job: Job
+    head: dict      # the part of the result that is known beforehand
+    bounds: list    # of the chunks
+    design: Design | None = None  # what the bootstrap of the open interval draws from; None without it
+
+    @property
+    def key(self):
+        """Hash of all that decides the predictions."""
+        return json_sha256([EVALUATION, self.settings.config, self.head["hashes"]])
+
+    @property
+    def folder(self):
+        """Hidden folder of the finished chunks."""
+        path = self.settings.result_file
+        return path.parent / f".{path.stem}.{self.key[:16]}"
+
+
+class Inputs:
+    """Prepares runs; what several of them share is read, checked and hashed once."""
+
+    def __init__(self):
+        self._cache = {}
+
+    def prepare(self, settings):
+        """Run of the Settings. UserError: something it reads is missing (naming the command that makes it), damaged,
+        or does not belong to the rest."""
+        s, protocol, family = settings, settings.protocol, settings.family
+        novel = protocol.models[s.model].novel if s.model in protocol.models else None
+        if novel and s.novel and set(novel) != set(s.novel):
+            print(f"notice: {s.model} has never seen classes {novel}, but {s.novel} are scored as novel",
+                  file=sys.stderr)
+        names = (family.support, family.query)
+        (support_labels, xs_hash, dim), (query_labels, xq_hash, query_dim) = (self._set(s, name) for name in names)
+        if dim != query_dim:
+            raise UserError(f"{s.model}: the features of {names[0]} are {dim} wide, those of {names[1]} {query_dim}; "
+                            "extract both with the same weights")
+        tasks = self._tasks(s, support_labels, query_labels)
+        hashes = {"tasks": tasks.identity, "support_features": xs_hash, "query_features": xq_hash,
+                  "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
+                  "dictionary": self._dictionary(s, dim) if s.mode == "latent_aug" else None}
+        if s.aug_times > 1:
+            hashes["views"] = self._views(s, np.unique(tasks.support), dim)
+        views = max(1, s.aug_times)
+        bounds = chunk_bounds(tasks.num_tasks, tasks.support.shape[1] * views, dim)
+        run = Run(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes), bounds)
+        return run if s.open == "formula" else self._with_design(run, dim)
+
+    def _with_design(self, run, dim):
+        """The run with what its bootstrap draws from; without it, and a notice, where there are too few units."""
+        s, sets = run.settings, run.head["sets"]
+
+        def make():
+            sources = self._once(("sources", s.protocol.path), lambda: Sources(s.protocol))
+            design = make_design(s.plan, run.tasks, sets, s.class_groups, sources)
+            why = [f"{s.plan.setting}: no bootstrap, {design.unknown}"] if design.unknown else []
+            for notice in [*sources.notices, *why]:
+                self._once(("notice", notice), lambda notice=notice: print(f"notice: {notice}", file=sys.stderr))
+            return None if design.unknown else design
+
+        design = self._once(("design", run.tasks.identity, json_sha256([sets, s.class_groups])), make)
+        if design is None:
+            return run
+        if s.aug_times > 1:  # a resample draws any tile of the set
+            self._views(s, np.arange(len(design.support.labels)), dim)
+        path = run.folder / f"design.{design.identity[:16]}.npz"
+        return replace(run, design=design, job=replace(run.job, design=(_absolute(path), design.identity)))
+
+    def _once(self, key, make):
+        if key not in self._cache:
+            self._cache[key] = make()
+        return self._cache[key]
+
+    def _set(self, s, name):
+        """(labels (N,), hash of the features, their width) of a set."""
+        def make():
+            features_file, labels_file = s.protocol.features_file(s.model, name), s.protocol.labels_file(name)
+            features, labels = load_set(features_file, labels_file, len(s.protocol.classes_of(name)),
+                                        extract_command(s.protocol, s.model, name))
+            return labels, features_sha256(features_file), features.shape[1]
+        return self._once(("set", s.protocol.workdir, s.model, name), make)
+
+    def _tasks(self, s, support_labels, query_labels):
+        plan = s.plan
+        stem = self._once(("tree", plan.path), lambda: legacy.tree_stem(plan))
+        if plan.path.exists() or stem is None:
+            if stem is not None:
+                self._once(("notice", plan.path), lambda: print(
+                    f"notice: {plan.path} and a task tree {plan.path.parent}/task_<i>/{stem}… are both there; "
+                    "the file is used", file=sys.stderr))
+            tasks = self._once(("tasks", plan.path), lambda: self._checked(s, support_labels, query_labels))
+        else:
+            tasks = self._once(("tasks", plan.path, s.model, s.num_task), lambda: legacy.read_tree(
+                plan, stem, s.model, support_labels, query_labels))
+        if tasks.num_tasks < s.num_task and s.sampling != "disjoint":  # which has as many as the images allow
+            raise UserError(f"{plan.path}: holds {tasks.num_tasks} tasks, {s.num_task} are asked for; lower --num_task "
+                            f"or draw more with {plan.command}")
+        return self._once(("first", tasks.identity, s.num_task), lambda: tasks.first(s.num_task))
+
+    def _checked(self, s, support_labels, query_labels):
+        plan, classes = s.plan, s.classes
+        tasks = load_tasks(plan.path, plan.command)
+        wanted = {"support_labels_sha256": labels_sha256(support_labels),
+                  "query_labels_sha256": labels_sha256(query_labels), "task": s.task, "sampling": s.sampling,
+                  "support_set": s.family.support, "query_set": s.family.query}
+        wrong = [key for key, value in wanted.items() if tasks.meta.get(key) != value]
+        if wrong:
+            raise UserError(f"{plan.path}: drawn for other data or another task ({', '.join(wrong)} differ); "
+                            f"draw it again with {plan.command}")
+        if tasks.ways != len(classes) or tasks.shots != s.num_shots:
+            raise UserError(f"{plan.path}: {tasks.ways} ways and {tasks.shots} shots, expected {len(classes)} and "
+                            f"{s.num_shots}; draw it again with {plan.command}")
+        check_rows(tasks.support, support_labels, tasks.support_labels, f"{plan.path}, support")
+        check_rows(tasks.query, query_labels, tasks.query_labels, f"{plan.path}, query")
+        return tasks
+
+    def _dictionary(self, s, dim):
+        """Identity of the dictionary."""
+        folder, spec = s.dictionary_folder, s.protocol.dictionary
+
+        def make():
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no dictionary of {s.model}; make it with {s.dictionary_command}")
+            found = load_dictionary(folder, spec.prefix, s.num_prototypes, dim, s.dictionary_command)
+            made_from = found.how.get("features_sha256")
+            base = s.protocol.features_file(s.model, spec.set)
+            if made_from and base.exists() and made_from != features_sha256(base):
+                raise UserError(f"{folder}: the dictionary was built from other features than {base}; build it again "
+                                f"with {s.dictionary_command} --overwrite")
+            shown = sorted(set(s.novel) - set(found.how.get("novel", s.novel)))
+            if shown:
+                print(f"notice: {folder}: the dictionary was built with the novel classes {shown} in it; "
+                      f"{s.dictionary_command} --overwrite leaves them out", file=sys.stderr)
+            return found.identity
+        return self._once(("dictionary", folder, s.num_prototypes, s.novel), make)
+
+    def _views(self, s, rows, dim):
+        """Hash of the augmented views of the tiles `rows`; UserError where one is missing or of another encoder."""
+        name, needed = s.family.support, s.aug_times - 1
+        folder, prefix = views_of(s.protocol, s.model, name)
+        command = views_command(s.protocol, s.model, name, needed, s.plan.path)
+        missing = [view for view in range(needed) if not (folder / f"{prefix}_{view}.npy").is_file()]
+        if missing:
+            raise UserError(f"{folder}: {s.aug_times} views a tile are the original and {needed} augmented ones, but "
+                            f"{needed - len(missing)} of these are there, {prefix}_{missing[0]}.npy is missing; "
+                            f"extract them with {command}")
+        identity = arrays_sha256(rows=rows)
+        for view in range(needed):  # all views hold the same rows: the first is asked for all, the others for one
+            asked = rows if view == 0 else rows[:1]
+            width = self._once(("view", folder, view, identity), lambda view=view, asked=asked: load_views(
+                folder, prefix, view, asked, command).shape[1])
+            weights = [(read_provenance(path) or {}).get("weights_sha256") for path in (
+                folder / f"{prefix}_{view}.npy", s.protocol.features_file(s.model, name))]
+            if width != dim or (all(weights) and weights[0] != weights[1]):
+                raise UserError(f"{folder}/{prefix}_{view}.npy: made with other weights than the features of {name}; "
+                                f"extract the views again with {command} --overwrite")
+        listed = folder / f"{prefix}_rows.npy"
+        held = file_sha256(listed) if listed.exists() else None
+        return json_sha256([held, *(features_sha256(folder / f"{prefix}_{view}.npy") for view in range(needed))])
+
+    def _job(self, s, tasks, hashes):
+        spec, protocol = s.protocol.dictionary, s.protocol
+        latent, views = s.mode == "latent_aug", s.aug_times > 1
+        folder, prefix = views_of(protocol, s.model, s.family.support)
+        return Job(
+            tasks=(str(self._task_file(s, tasks).absolute()), tasks.identity),
+            support_features=(_absolute(protocol.features_file(s.model, s.family.support)), hashes["support_features"]),
+            query_features=(_absolute(protocol.features_file(s.model, s.family.query)), hashes["query_features"]),
+            mode=s.mode, clf=s.clf, solver=s.solver, device=self._device(s), setting=s.plan.setting, seed=s.seed,
+            aug_times=s.aug_times, views=(_absolute(folder), prefix) if views else (),
+            dictionary=(_absolute(s.dictionary_folder), spec.prefix, s.num_prototypes, hashes["dictionary"]) if latent
+            else (), num_aug_shots=s.num_aug_shots, latent=s.latent)
+
+    def _device(self, s):
+        """Chosen here, once: asking for a GPU takes seconds, and only latent augmentation uses one."""
+        uses = s.mode == "latent_aug" and s.solver == "batched"
+        return self._once(("device", s.device), lambda: choose_device(s.device)) if uses else "cpu"
+
+    def _task_file(self, s, tasks):
+        """File of the tasks; those of an authors' tree are put into one, beside the results."""
+        if s.plan.path.exists():
+            return s.plan.path
+        path = s.result_file.parent / f".tasks.{tasks.identity[:16]}.npz"
+        if not path.exists():
+            save_tasks(path, tasks)
+        return path
+
+    def _head(self, s, tasks, hashes):
+        protocol, family = s.protocol, s.family
+        sets, named = {}, tasks.meta.get("groups", (None, None))  # a table given to generate_task.py comes first
+        for side, name, groups in zip(("support", "query"), (family.support, family.query), named, strict=True):
+            listed = protocol.set(name)
+            sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": groups or listed.groups,
+                     f"{side}_slide": listed.slide}
+        return {"evaluation": EVALUATION, "config": s.config, "classes": list(s.classes),
+                "class_groups": s.class_groups, "hashes": hashes, "sets": sets,
+                "encoder": read_provenance(protocol.features_file(s.model, family.support)),
+                "tasks": {"num_tasks": tasks.num_tasks, "ways": tasks.ways, "shots": tasks.shots,
+                          "queries": tasks.queries, "file": Path(tasks.path).as_posix()}}
+
+
+def _absolute(path):
+    return str(Path(path).absolute())

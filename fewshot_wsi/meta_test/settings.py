@@ -1,0 +1,266 @@
+"""What one run is, and which runs and task files a protocol is made of.
+
+A run scores one model, in one mode, with one classifier, on the tasks of one task file. `Settings` is all that decides
+its result; how it is computed (workers, backend) is the engine's affair.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import json_sha256
+from fewshot_wsi.foundation.keys import nearest_known
+from fewshot_wsi.meta_test.protocol import CLASSIFIERS, MODES, OPEN, SAMPLING, Protocol, classes_in, novel_tag
+from fewshot_wsi.meta_test.remedies import command_line
+from lowshot.resampling import RESAMPLES
+from lowshot.tasks import task_stem
+
+LATENT = ("sampled", "expected")
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """One task file: what is drawn, from what, and where it lies. None stands for what the protocol says."""
+    protocol: Protocol
+    task: str
+    num_shots: int
+    num_tasks: int | None = None
+    novel: tuple = ()
+    sampling: str | None = None
+    seed: int | None = None
+    groups: str | None = None  # CSV path,group for both sets, instead of the protocol's
+    folder: str | None = None  # instead of <workdir>/tasks
+
+    def __post_init__(self):
+        _fill(self, num_tasks=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed)
+        _check_choices(self, sampling=SAMPLING)
+        _check_numbers(self, "num_shots", "num_tasks")
+        _set(self, novel=classes_in(self.novel))
+
+    family = property(lambda self: self.protocol.family(self.task))
+    classes = property(lambda self: self.protocol.classes_of(self.family.support))
+    tag = property(lambda self: novel_tag(self.novel) if self.novel else None)
+    stem = property(lambda self: task_stem(len(self.classes), self.num_shots, self.tag, self.sampling))
+    setting = property(lambda self: f"{self.task}/{self.stem}", doc="Names the random streams of these tasks.")
+
+    @property
+    def path(self):
+        return Path(self.folder or Path(self.protocol.workdir, "tasks"), self.task, f"{self.stem}.npz")
+
+    @property
+    def command(self):
+        """The command that makes this file."""
+        task, homo = (self.task[:-5], ["--mode", "homo"]) if self.task.endswith("_homo") else (self.task, [])
+        options = {"--novel_class": self.tag,
+                   "--sampling": None if self.sampling == self.protocol.sampling else self.sampling,
+                   "--groups": self.groups, "--seed": None if self.seed == self.protocol.seed else self.seed,
+                   "--task_out_dir": self.folder}
+        return command_line("tools/generate_task.py", "--task", task, *homo, "--num_shots", self.num_shots,
+                            "--num_task", self.num_tasks, *_given(options), "--initialization", "--protocol",
+                            self.protocol.path)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One run. See `config` for what goes into its result. None stands for what the protocol says."""
+    protocol: Protocol
+    task: str
+    model: str
+    mode: str = "linear"
+    clf: str = "Ridge"
+    num_shots: int = 5
+    num_task: int | None = None
+    novel: tuple = ()            # classes left out of pre-training; () where the task has none
+    num_aug_shots: int | None = None  # latent augmentation: features a support stands for, itself included
+    aug_times: int = 0           # data augmentation: views of a support tile, the original included; 0: none
+    num_prototypes: int | None = None
+    latent: str = "sampled"
+    solver: str = "batched"
+    sampling: str | None = None
+    seed: int | None = None      # of the draws of latent augmentation
+    device: str = "auto"
+    open: str | None = None      # how its open interval is made, of OPEN
+    open_resamples: int = RESAMPLES
+    task_folder: str | None = None  # instead of <workdir>/tasks
+    dict_folder: str | None = None  # instead of <workdir>/dict
+
+    family = property(lambda self: self.protocol.family(self.task))
+    classes = property(lambda self: self.protocol.classes_of(self.family.support))
+    tag = property(lambda self: novel_tag(self.novel) if self.novel else None)
+
+    def __post_init__(self):
+        usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
+        _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
+              open=self.protocol.open, **usual)
+        _check_choices(self, mode=MODES, clf=CLASSIFIERS, latent=LATENT, sampling=SAMPLING, open=OPEN)
+        _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
+        if self.open_resamples < 2:
+            raise UserError(f"--open_resamples {self.open_resamples}: give a whole number from 2")
+        if self.aug_times < 0:
+            raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
+        self._leave_out_what_has_no_effect(usual)
+        if self.latent == "expected" and self.clf == "logistic_regression":
+            raise UserError("--latent expected has no closed form for logistic_regression; use --latent sampled")
+        if self.latent == "expected" and self.solver == "sklearn":
+            raise UserError("--latent expected has no scikit-learn form; use --solver batched or --latent sampled")
+
+    def _leave_out_what_has_no_effect(self, usual):
+        """Options that mean the same run give the same Settings, so that there is one result of it."""
+        _set(self, novel=classes_in(self.novel), aug_times=0 if self.aug_times == 1 else self.aug_times)
+        if self.mode == "linear":
+            _set(self, latent="sampled", dict_folder=None, **usual)
+        if self.mode == "linear" or self.latent == "expected":
+            _set(self, seed=self.protocol.seed)  # nothing is drawn
+        for name, folder in (("task_folder", "tasks"), ("dict_folder", "dict")):
+            given = getattr(self, name)
+            if given and Path(given).absolute() == Path(self.protocol.workdir, folder).absolute():
+                _set(self, **{name: None})
+
+    @property
+    def plan(self):
+        """TaskPlan of the task file that this run reads."""
+        return TaskPlan(self.protocol, self.task, self.num_shots, self.num_task, self.novel, self.sampling,
+                        folder=self.task_folder)
+
+    @property
+    def dictionary_folder(self):
+        return self.protocol.dictionary_folder(self.model, self.novel, self.dict_folder)
+
+    @property
+    def dictionary_command(self):
+        """The command that makes the dictionary of this run."""
+        options = {"--novel_class": self.tag, "--num_prototypes": self.num_prototypes, "--dict_pth": self.dict_folder}
+        return command_line("dict_construction.py", "--model", self.model, *_given(options), "--protocol",
+                            self.protocol.path)
+
+    @property
+    def class_groups(self):
+        """Groups that harmonic means are taken over: base and novel where classes were left out."""
+        if not self.novel:
+            return {name: list(classes) for name, classes in self.family.groups.items()}
+        base = [c for c in range(len(self.classes)) if c not in self.novel]
+        return {"base": base, "novel": list(self.novel)}
+
+    @property
+    def config(self):
+        """JSON-able; with the hashes of what was read, this decides the result."""
+        names = ("task", "mode", "model", "num_shots", "num_task", "clf", "num_aug_shots", "aug_times",
+                 "num_prototypes", "latent", "solver", "sampling", "seed")
+        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}}
+
+    @property
+    def name(self):
+        """File name without ending: shots, mode, classifier, and what differs from the protocol."""
+        usual = ((self.num_task, self.family.num_tasks, "{}tasks"), (self.aug_times, 0, "aug{}"),
+                 (self.num_aug_shots, self.family.num_aug_shots, "draws{}"),
+                 (self.num_prototypes, self.protocol.dictionary.num_prototypes, "K{}"),
+                 (self.latent, "sampled", "{}"), (self.solver, "batched", "{}"),
+                 (self.sampling, "published", "{}"), (self.seed, self.protocol.seed, "seed{}"),
+                 (_short(self.task_folder), "", "tasks-{}"), (_short(self.dict_folder), "", "dict-{}"))
+        parts = [f"{self.num_shots}shot", self.mode, self.clf, *([f"wo_{self.tag}"] if self.tag else [])]
+        return "_".join(parts + [form.format(value) for value, default, form in usual if value != default])
+
+    @property
+    def result_file(self):
+        return Path(self.protocol.workdir, "results", self.task, self.model, f"{self.name}.json")
+
+
+def _short(folder):
+    """Six characters for a folder that was named, '' for the usual one."""
+    return json_sha256(Path(folder).as_posix())[:6] if folder else ""
+
+
+def _given(options):
+    """Words of the options that have a value."""
+    return [word for option, value in options.items() if value is not None for word in (option, value)]
+
+
+def _set(settings, **values):
+    for name, value in values.items():
+        object.__setattr__(settings, name, value)
+
+
+def _fill(settings, **usual):
+    _set(settings, **{name: value for name, value in usual.items() if getattr(settings, name) is None})
+
+
+def _check_choices(settings, **choices):
+    for name, known in choices.items():
+        value = getattr(settings, name)
+        if value not in known:
+            raise UserError(f"--{name} {value!r}{nearest_known(value, known)}")
+
+
+def _check_numbers(settings, *names):
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise UserError(f"--{name} {getattr(settings, name)}: give a whole number from 1")
+    if settings.seed < 0:
+        raise UserError(f"--seed {settings.seed}: give 0 or more")
+
+
+def novel_of(protocol, task, model=None, asked=None):
+    """Classes left out, for a task of `protocol`: what was `asked` for, else the only choice, else the model's own.
+
+    asked: tuple of classes or None. UserError where the task has no novel classes but some are asked for, or where
+    nothing says which.
+    """
+    family = protocol.family(task)
+    entries = [classes_in(entry) for entry in family.novel_classes]
+    if not entries:
+        if asked:
+            raise UserError(f"task {task!r} of {protocol.path} has no novel classes; leave --novel_class out")
+        return ()
+    if asked:
+        return asked
+    if len(entries) == 1:
+        return entries[0]
+    if model in protocol.models and protocol.models[model].novel:
+        return protocol.models[model].novel
+    raise UserError(f"task {task!r} has a novel class: give --novel_class, one of "
+                    f"{', '.join(novel_tag(entry) for entry in entries)}")
+
+
+def runs_of(protocol, only=None, shard=None, **changes):
+    """Every run of a protocol, in a fixed order: task, novel class, shots, method.
+
+    only: a task name or several. shard: (i, n), 1-based: every n-th run from the i-th on, so that n jobs share them.
+    changes: Settings fields for all runs (solver, latent, device, seed, num_task …).
+    """
+    runs = []
+    for task, family in _families(protocol, only):
+        for novel in family.novel_classes or ((),):
+            novel = classes_in(novel)
+            for shots in family.shots:
+                for model, mode, clf in family.methods:
+                    model = model.replace("{novel}", novel_tag(novel) if novel else "")
+                    runs.append(Settings(protocol, task, model, mode, clf, shots, **{"novel": novel, **changes}))
+    return runs if shard is None else runs[shard[0] - 1::shard[1]]
+
+
+def task_files_of(protocol, only=None, **changes):
+    """TaskPlan of every task file of a protocol, in the order of `runs_of`. changes: TaskPlan fields for all."""
+    plans = []
+    for task, family in _families(protocol, only):
+        for novel in family.novel_classes or ((),):
+            novel = classes_in(novel)
+            plans += [TaskPlan(protocol, task, shots, **{"novel": novel, **changes}) for shots in family.shots]
+    return plans
+
+
+def parse_shard(text):
+    """'2/8' -> (2, 8); UserError for anything else."""
+    number, _, count = str(text).partition("/")
+    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
+        raise UserError(f"--shard {text!r}: give i/n with 1 <= i <= n, as 2/8 for the second of eight shares")
+    return int(number), int(count)
+
+
+def workdir_at(protocol, folder):
+    """The same protocol with another workdir."""
+    return replace(protocol, workdir=str(folder))
+
+
+def _families(protocol, only):
+    names = [only] if isinstance(only, str) else (only or protocol.tasks)
+    return [(name, protocol.family(name)) for name in names]

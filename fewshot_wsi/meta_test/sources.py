@@ -1,0 +1,213 @@
+"""What lies behind the rows of a result: image names, groups and slides, training lists, image files.
+
+Nothing here is needed for a report; all of it makes one better. A list that is not on this machine, or no longer the
+one that was scored, leaves its images nameless, and the report says so.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import shipped
+from fewshot_wsi.foundation.lists import read_groups, read_list, slides_of
+from lowshot.influence import build_units
+
+SIDES = ("support", "query")
+KINDS = ("group", "slide")  # what may own several images: the first that is known counts
+GROUPED = "tasks drawn by the rule 'grouped' need --open bootstrap"
+
+
+class Sources:
+    """Lists, group tables and image folders, each read once.
+
+    protocol: `fewshot_wsi.meta_test.protocol.Protocol` or None; it adds roots of images, slides and pre-training lists.
+    tiles: further folders that images may lie below.
+    """
+
+    def __init__(self, protocol=None, tiles=()):
+        self.protocol = protocol
+        self.tiles = [Path(folder) for folder in tiles]
+        self.notices = []
+        self._made = {}
+
+    def _notice(self, text):
+        if text not in self.notices:
+            self.notices.append(text)
+
+    def _once(self, key, make):
+        """What `make()` gives, made once for each key; None, with a notice, where that is a UserError."""
+        if key not in self._made:
+            try:
+                self._made[key] = make()
+            except UserError as error:
+                self._notice(f"{error}")
+                self._made[key] = None
+        return self._made[key]
+
+    def _list(self, path):
+        return None if path is None else self._once(("list", path), lambda: read_list(path))
+
+    def _files(self, path, root):
+        """Files of the images of a list, in row order: comparable between lists and roots."""
+        folder = os.path.realpath(root)
+        return self._once(("files", path, folder), lambda: [f"{folder}/{name}" for name in self._list(path).names])
+
+    def _set(self, name):
+        return self.protocol.sets.get(name) if self.protocol else None
+
+    def root(self, set_name):
+        """Folder that the paths of a set are relative to; None without a protocol that knows the set."""
+        known = self._set(set_name)
+        return known and known.root
+
+    def size(self, sets, side):
+        """Number of images on the list of `side` ('support' or 'query'), or None. sets: Result.sets."""
+        listed = self._list(sets.get(f"{side}_list"))
+        return None if listed is None else len(listed)
+
+    def names(self, result, side):
+        """Paths of the images of `side`, in row order; None where the list is not here, or not as it was scored."""
+        path = result.sets.get(f"{side}_list")
+        listed = self._list(path)
+        if listed is None:
+            return None
+        rows, labels = drawn(result, side)
+        if rows.max() >= len(listed) or (listed.labels is not None and (listed.labels[rows] != labels).any()):
+            self._notice(f"{path}: no longer the list that results were made from (rows are missing, or of other "
+                         "classes); the images of those results are not known")
+            return None
+        return listed.names
+
+    def keys(self, result, side, unit):
+        """Key of each row of `side`, equal where the `unit` ('image' or of KINDS) is the same; None where unknown."""
+        if self.names(result, side) is None:
+            return None
+        path, name = result.sets[f"{side}_list"], result.sets[side]
+        if unit == "image":
+            return None if self.root(name) is None else self._files(path, self.root(name))
+        return self._owners(path, unit, *self._rule(result.sets, side))
+
+    def numbers(self, result, unit):
+        """[numbers of the support rows, of the query rows], int64, equal where the `unit` is; None where unknown."""
+        if unit == "image" and result.sets["support"] == result.sets["query"]:
+            return [np.arange(drawn(result, side)[0].max() + 1) for side in SIDES]
+        keys = [self.keys(result, side, unit) for side in SIDES]
+        if None in keys:
+            return None
+        return self._once(("numbers", unit, *sorted(result.sets.items())), lambda: _numbered(keys))
+
+    def _rule(self, sets, side):
+        """(group tables, slide component) of a set: what its result says, else what the protocol says."""
+        known = self._set(sets[side])
+        table, slide = sets.get(f"{side}_groups"), sets.get(f"{side}_slide")
+        table, slide = (value if value is not None else getattr(known, name, None)
+                        for name, value in (("groups", table), ("slide", slide)))
+        return () if table is None else (table,), slide
+
+    def _owners(self, path, kind, tables, slide):
+        make = {"group": lambda: self._groups(path, tables),
+                "slide": lambda: None if slide is None else slides_of(self._list(path).names, slide, path).tolist()}
+        return self._once(("owners", path, kind, tables, slide), make[kind])
+
+    def _groups(self, path, tables):
+        """Group of each image of a list; an image without one is a group of its own. None where none has one."""
+        names, groups = self._list(path).names, {}
+        for table in tables:
+            groups |= self._once(("groups", table), lambda table=table: read_groups(table)) or {}
+        found = [groups.get(name) or (name,) for name in names]
+        alone = sum(isinstance(group, tuple) for group in found)
+        if groups and alone:
+            self._notice(f"{', '.join(tables)}: {alone} of {len(names)} images of {path} have no group there; " + (
+                "each counts as a group of its own" if alone < len(names) else "groups are left out"))
+        return found if alone < len(names) else None
+
+    def unit(self, result):
+        """Of KINDS the first that both sets of a result know; 'image', with a notice, where at most one set does."""
+        known = [[kind for kind in KINDS if self.keys(result, side, kind) is not None] for side in SIDES]
+        both = [kind for kind in known[0] if kind in known[1]]
+        if not both and any(known):
+            self._notice(f"{result.config['task']}: no kind of group is known for both its support and its query set, "
+                         "so intervals and leakage go by single images")
+        return both[0] if both else "image"
+
+    def units(self, result):
+        """`intervals.Units` of a result's tasks: groups or slides where both sets know them, single images else."""
+        unit = self.unit(result)
+        support, query = result.supports, result.queries
+        numbers = self.numbers(result, unit)
+        if numbers is None:  # images of two sets, held for different ones
+            query = query.astype(np.int64) + support.max() + 1
+        else:
+            support, query = numbers[0][support], numbers[1][query]
+        unknown = GROUPED if result.config["sampling"] == "grouped" else ""
+        return build_units(support, query, support_labels(result), result.query_labels, unit, result.queries, unknown)
+
+    def training(self, model):
+        """(list, root) of the images that a model was pre-trained on, or None where they are not known here."""
+        entry = self.protocol.models.get(model) if self.protocol else None
+        if entry is None or entry.config is None:
+            return None
+        source = self._once(("training", model), lambda: _training_source(entry.config, entry.options))
+        return source if source and self._list(source[0]) else None
+
+    def seen(self, result, unit):
+        """(N,) bool: which images of the query set are themselves among those that the model was pre-trained on, or
+        (`unit` of KINDS) share their group or slide with one. None where that is unknown.
+
+        Groups and slides are for training images below the root of the query set: there paths are of one form.
+        """
+        asked = self.keys(result, "query", unit)
+        path, root = self.training(result.config["model"])
+        if unit == "image":
+            trained = self._files(path, root)
+        else:
+            tables, slide = self._rule(result.sets, "query")
+            beside = (known.groups for known in self.protocol.sets.values() if same_folder(known.root, root))
+            trained = self._owners(path, unit, tuple(dict.fromkeys((*tables, *filter(None, beside)))), slide)
+        if asked is None or trained is None:
+            return None
+        return self._once(("seen", unit, result.config["model"], *sorted(result.sets.items())),
+                          lambda: np.fromiter(map(set(trained).__contains__, asked), bool, len(asked)))
+
+    def image_file(self, set_name, name):
+        """The file of an image, or None where it is on none of the known folders."""
+        known = self._set(set_name)
+        roots = ([Path(known.root)] if known else []) + self.tiles
+        return next((path for path in (root / name for root in roots) if path.is_file()), None)
+
+
+def same_folder(a, b):
+    return os.path.realpath(a) == os.path.realpath(b)
+
+
+def _numbered(keys):
+    """An int64 array for each of several sequences of keys, equal where the keys are."""
+    numbers = {}
+    return [np.array([numbers.setdefault(key, len(numbers)) for key in of_side], dtype=np.int64) for of_side in keys]
+
+
+def _training_source(path, options):
+    from mmengine.config import Config  # here, not above: it imports torch
+
+    try:
+        loaded = Config.fromfile(str(shipped(path)))
+        loaded.merge_from_dict(dict(options))
+    except Exception as error:  # the file is a program: whatever it raises is for its author
+        raise UserError(f"{path}: not a readable training config ({type(error).__name__}: {error})") from None
+    source = loaded.get("data", {}).get("train", {}).get("data_source") or {}
+    if not {"list_file", "root"} <= set(source):
+        raise UserError(f"{path}: names no training images (data.train.data_source.list_file and root)")
+    return source["list_file"], source["root"]
+
+
+def drawn(result, side):
+    """(rows (T, n) of the set of `side`, labels (n,)) of a result's tasks."""
+    return (result.supports, support_labels(result)) if side == "support" else (result.queries, result.query_labels)
+
+
+def support_labels(result):
+    """(n,) labels of a task's supports: classes in ascending order, equally many each."""
+    ways = len(result.classes)
+    return np.repeat(np.arange(ways), result.supports.shape[1] // ways)

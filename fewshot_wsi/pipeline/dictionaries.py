@@ -1,0 +1,80 @@
+"""The base dictionary of one model: from its features to the files of the dictionary, unless they are there."""
+
+import sys
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import features_sha256, labels_sha256, load_features, load_set
+from fewshot_wsi.foundation.files import read_json
+from fewshot_wsi.meta_test.protocol import parse_novel
+from fewshot_wsi.meta_test.remedies import extract_command
+from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary
+
+
+def make_dictionary(protocol, model, *, novel_class=None, features=None, folder=None, overwrite=False, **given):
+    """Build the dictionary of `model` and say what was built; the same one is kept, another one is a UserError.
+
+    novel_class: text as '7' or '78', the classes to leave out; None: those that the protocol says the model has never
+    seen. features: name of the set of base features, else the protocol's. folder: of the dictionaries, else
+    <workdir>/dict. given: num_prototypes, num_shift_vectors, seed; where None, the protocol's. overwrite: build again.
+    """
+    base, inputs = _base_features(protocol, model, features or protocol.dictionary.set, novel_class)
+    settings = _settings(protocol, given)
+    folder, prefix = protocol.dictionary_folder(model, tuple(inputs["novel"]), folder), protocol.dictionary.prefix
+    path = bank_files(folder, prefix, settings["num_prototypes"])["PROTO"]
+    if not overwrite and _made_before(folder, prefix, settings, inputs):
+        print(f"{path}: made from the same inputs before, kept")
+        return
+    dictionary = build_dictionary(base, **settings)
+    dictionary.how.update(inputs)
+    save_dictionary(folder, prefix, dictionary)
+    counts = dictionary.how["counts"]
+    print(f"{path}: {len(dictionary)} prototypes of {len(base)} features, {min(counts)} to {max(counts)} a cluster")
+    if min(counts) < 2:
+        print(f"notice: {counts.count(0)} clusters are empty and never used, {counts.count(1)} hold one tile and give "
+              "no shift", file=sys.stderr)
+
+
+def _base_features(protocol, model, name, novel_class):
+    """(features (N, D) without the novel classes, what they were: a dict for the JSON)."""
+    classes, path = protocol.classes[protocol.set(name).classes], protocol.features_file(model, name)
+    if novel_class is not None:
+        novel = parse_novel(novel_class, len(classes))
+    else:
+        novel = protocol.models[model].novel if model in protocol.models else ()
+    inputs, make = {"features": name, "novel": sorted(novel)}, extract_command(protocol, model, name)
+    if not novel:
+        features = load_features(path, made_by=make)
+        return features, {**inputs, "features_sha256": features_sha256(path), "labels_sha256": None}
+    features, labels = load_set(path, protocol.labels_file(name), len(classes), make)
+    return features[~np.isin(labels, novel)], {**inputs, "features_sha256": features_sha256(path),
+                                               "labels_sha256": labels_sha256(labels)}
+
+
+def _settings(protocol, given):
+    """Arguments of `build_dictionary`: those given, else the protocol's."""
+    base = protocol.dictionary
+    settings = {"num_prototypes": base.num_prototypes, "num_shift_vectors": base.num_shift_vectors,
+                "iterations": base.iterations, "kmeans_seed": base.kmeans_seed, "seed": protocol.seed}
+    return settings | {key: value for key, value in given.items() if value is not None}
+
+
+def _made_before(folder, prefix, settings, inputs):
+    """Whether the whole dictionary is there and was made so. UserError: another one is there."""
+    files = bank_files(folder, prefix, settings["num_prototypes"])
+    if not files["json"].exists():
+        if files["PROTO"].exists() or files["COV"].exists():
+            raise UserError(f"{files['PROTO']}: a dictionary brought along; use it as it is, or --overwrite it")
+        return False
+    found = read_json(files["json"], "description of a dictionary")
+    found = {**found, **found.get("how", {})}
+    other = [key for key, value in {**settings, **inputs}.items() if found.get(key) != value]
+    if other:
+        raise UserError(f"{files['json']}: made with other {', '.join(other)}; build again with --overwrite")
+    try:
+        load_dictionary(folder, prefix, settings["num_prototypes"])
+    except UserError as error:  # stopped half-way, or damaged since: the inputs are the same, so it is made again
+        print(f"notice: {error}; made again now", file=sys.stderr)
+        return False
+    return True

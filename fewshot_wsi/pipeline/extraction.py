@@ -1,0 +1,142 @@
+"""What is to be extracted: from a request to jobs, and the jobs done with one encoder after the other."""
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import Terminated, UserError
+from fewshot_wsi.foundation.lists import check_labels, read_list
+from fewshot_wsi.meta_test.protocol import Protocol, novel_tag
+from fewshot_wsi.meta_test.views import views_of
+from lowshot.tasks import check_rows, load_tasks
+from openselfsup import distributed
+from openselfsup.apis.extract import Job, Settings, extract, pick_device, pick_workers
+from openselfsup.apis.recipe import load_recipe
+from openselfsup.apis.views import saving, view_jobs
+from openselfsup.encoders import build_encoder
+
+
+@dataclass(frozen=True)
+class Request:
+    """Sets of a protocol's models, or one list through one encoder. None: as the protocol or the config says."""
+    protocol: Protocol | None = None
+    models: tuple = ()             # with a protocol: its models to extract with
+    sets: tuple = ()               # with a protocol: its sets; () for those that its tasks need
+    config: str | None = None      # extraction config
+    pretrained: str | None = None  # without a protocol: weights file
+    encoder: str | None = None     # without a protocol: an encoder without weights
+    output: str | None = None      # without a protocol: features file
+    list: str | None = None
+    root: str | None = None
+    labels: str | None = None      # where the list's labels go
+    views: int | None = None       # number of augmented views; None: 100
+    start: int = 0                 # number of the first view
+    rows: tuple = ()               # task files: views of their support rows alone
+    seed: int = 0                  # of views and of the random encoder
+    batch_size: int | None = None
+    workers: int | None = None
+    device: str = "auto"
+    overwrite: bool = False
+    quiet: bool = False
+
+
+def run(request):
+    """Make the features that a Request asks for; processes of a distributed run all call this alike."""
+    for (name, weights, _), jobs in groupby(plan(request), key=lambda item: item[0]):
+        run_jobs([job for _, job in jobs], name, weights, request)
+
+
+def on_all_processes(launcher, work):
+    """`work()` on each of the processes that `launcher` has started; an exit code where another process tells why."""
+    distributed.start(launcher, backend="gloo")  # only small messages pass between processes
+    try:
+        work()
+    except (UserError, KeyboardInterrupt, Terminated) as error:
+        if distributed.rank() > 0:  # all processes end alike, the first one says why
+            return {UserError: 2, KeyboardInterrupt: 130, Terminated: 143}[type(error)]
+        raise
+    finally:
+        distributed.stop()
+
+
+def plan(request):
+    """List of ((encoder name, weights, config hash), Job), equal encoders beside each other."""
+    if request.protocol is None:
+        job = one_job(request.config, request.list, request.root, Path(request.output), request)
+        return [((request.encoder, request.pretrained, job.recipe.sha256), j) for j in with_views(job, request)]
+    return sorted(protocol_jobs(request), key=lambda item: tuple(map(str, item[0])))
+
+
+def protocol_jobs(request):
+    protocol = request.protocol
+    for model in request.models:
+        if model not in protocol.models:
+            raise UserError(f"{protocol.path}: no model {model!r}; there are {', '.join(protocol.models)}")
+        encoder = protocol.models[model].encoder
+        weights = None if encoder else protocol.weights_file(model)
+        for name in request.sets or sets_of(protocol, model):
+            image_set = protocol.set(name)
+            job = one_job(request.config or image_set.config, image_set.list, image_set.root,
+                          protocol.features_file(model, name), request)
+            check_labels(read_list(image_set.list, labeled=True).labels, len(protocol.classes_of(name)),
+                         image_set.list)
+            if job.recipe.augmented:
+                folder, prefix = views_of(protocol, model, name)
+                job = replace(job, output=folder / f"{prefix}.npy")
+            for j in with_views(job, request):
+                yield (encoder, weights, job.recipe.sha256), j
+
+
+def sets_of(protocol, model):
+    """Names of the sets whose features the protocol's tasks need of `model`, in the protocol's order."""
+    needed = set()
+    for family in protocol.tasks.values():
+        for pattern, mode, _ in family.methods:
+            tags = [novel_tag(novel) for novel in family.novel_classes] or [""]
+            if model in {pattern.replace("{novel}", tag) for tag in tags}:
+                needed |= {family.support, family.query}
+                needed |= {protocol.dictionary.set} if mode == "latent_aug" else set()
+    return [name for name in protocol.sets if name in needed] or list(protocol.sets)
+
+
+def one_job(config, list_file, root, output, request):
+    recipe = load_recipe(config)
+    if not (list_file or recipe.list_file):
+        raise UserError(f"{config}: names no list (data.extract.data_source.list_file is empty); name it with --list "
+                        "FILE and its images with --root DIR, or take both from a protocol with --protocol and --model")
+    images = read_list(list_file or recipe.list_file)
+    if output.suffix != ".npy":
+        raise UserError(f"--output {output}: features are written as .npy")
+    labels = Path(request.labels) if request.labels else output.absolute().parents[1] / f"{output.stem}_labels.npy"
+    return Job(images, root or recipe.root, recipe, output, labels, seed=request.seed)
+
+
+def with_views(job, request):
+    """[job], or its augmented views where the config's operations are random."""
+    if not job.recipe.augmented:
+        if request.views or request.rows or request.start:
+            raise UserError(f"{job.recipe.path}: --views, --start and --rows are for configs with random operations")
+        return [job]
+    views = request.views or 100
+    if request.rows:
+        job = replace(job, rows=np.unique(np.concatenate([support_rows(path, job) for path in request.rows])))
+        if distributed.rank() == 0:
+            print(saving(job.rows, len(job.images), views))
+    return view_jobs(job, request.start, views, request.overwrite)
+
+
+def support_rows(path, job):
+    tasks = load_tasks(path)
+    if job.images.labels is None:
+        raise UserError(f"{job.images.path}: --rows needs a list with labels, to see that the tasks fit it")
+    check_rows(tasks.support, job.images.labels, tasks.support_labels, f"{path}, support")
+    return tasks.support.ravel()
+
+
+def run_jobs(jobs, name, weights, request):
+    recipe = jobs[0].recipe
+    encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed)
+    extract(jobs, encoder, Settings(request.overwrite, pick_workers(request.workers, recipe),
+                                    request.batch_size or recipe.batch_size, request.quiet))

@@ -1,0 +1,65 @@
+"""Lists made from what lies in folders: the data stage of protocols that bring only images."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, write_list
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+
+
+def list_folder(root, classes):
+    """Images below `root` and their labels: the class is the nearest folder named as a class, or, where no folder above
+    an image is, the nearest one named as the number of a class.
+
+    Returns (names relative to root, labels (N,) int64), ordered by label and name. UserError where the folder or a
+    class is missing."""
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder of images")
+    named = {name: label for label, name in enumerate(classes)}
+    numbered = {str(label): label for label in range(len(classes))}
+    rows = []
+    for folder, _, files in os.walk(root, followlinks=True):
+        parts = Path(folder).relative_to(root).parts
+        label = next((known[part] for known in (named, numbered) for part in reversed(parts) if part in known), None)
+        if label is not None:
+            rows += [(label, Path(*parts, name).as_posix()) for name in files if name.lower().endswith(SUFFIXES)]
+    for label, name in enumerate(classes):
+        if not any(row[0] == label for row in rows):
+            raise UserError(f"{root}: no images of class {name!r}; they lie in folders named {name!r}, or '{label}' "
+                            "where no folder is named as a class")
+    rows.sort()
+    return [name for _, name in rows], np.array([label for label, _ in rows], dtype=np.int64)
+
+
+def write_if_other(path, names, labels):
+    """Write the list unless the very same is there."""
+    if Path(path).is_file():
+        old = read_list(path, labeled=True)
+        if old.names == tuple(names) and np.array_equal(old.labels, labels):
+            return
+    write_list(path, names, labels)
+
+
+def write_without_classes(path, novel, target):
+    """Write the labelled list `path` without the classes `novel` as `target`."""
+    whole = read_list(path, labeled=True)
+    keep = ~np.isin(whole.labels, novel)
+    write_if_other(target, [name for name, kept in zip(whole.names, keep, strict=True) if kept], whole.labels[keep])
+
+
+def check_set(image_set, num_classes):
+    """UserError unless the list, every image on it and the group table exist."""
+    images = read_list(image_set.list, labeled=True)
+    check_labels(images.labels, num_classes, image_set.list)
+    missing = [name for name in images.names if not Path(image_set.root, name).is_file()]
+    if missing:
+        raise UserError(f"{image_set.list}: {len(missing)} of {len(images)} images are missing below "
+                        f"{image_set.root}, the first are {', '.join(missing[:3])}")
+    if image_set.groups:
+        groups_of(images.names, read_groups(image_set.groups), image_set.groups)
+    return images

@@ -1,0 +1,108 @@
+"""One encoder of a protocol: from its training config and images to backbone weights."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import file_sha256, json_sha256, read_json, shipped, work_dir_of, write_json
+from fewshot_wsi.foundation.lists import read_list
+from fewshot_wsi.meta_test.protocol import Protocol
+from fewshot_wsi.pipeline.children import call, training_command
+from fewshot_wsi.pipeline.records import ImageHashes, Step
+
+INPUTS = "inputs.json"  # in a work dir: what the checkpoints there were trained on
+
+
+def resolved_config(path, options=None):
+    """A config file with its bases and `options` ('a.b': value) merged, as plain dicts; UserError if unreadable."""
+    from mmengine.config import Config  # here, not above: it imports torch
+    file = shipped(path)
+    if not file.is_file():
+        raise UserError(f"{path}: no such config; the protocol names it")
+    try:
+        config = Config.fromfile(str(file))
+        config.merge_from_dict(dict(options or {}))
+        return config.to_dict()
+    except Exception as error:  # a config is a program: whatever it raises is for its author
+        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    protocol: Protocol
+    model: str
+    hashes: ImageHashes
+    processes: int = 1
+    seed: int = 0
+
+    spec = property(lambda self: self.protocol.models[self.model])
+    weights = property(lambda self: self.protocol.weights_file(self.model))
+
+    @cached_property
+    def config(self):
+        return resolved_config(self.spec.config, self.spec.options)
+
+    @property
+    def work_dir(self):
+        """As published for a config as it is; below the protocol's workdir where options change it."""
+        if self.spec.options:
+            return Path(self.protocol.workdir, "work_dirs", self.model)
+        return Path(work_dir_of(self.spec.config))
+
+    @property
+    def last_checkpoint(self):
+        return self.work_dir / f"epoch_{self.config['total_epochs']}.pth"
+
+    def step(self):
+        return Step("pretrain", self.model, self.run, self.inputs, (self.weights,), self._accept, self._clear)
+
+    def inputs(self):
+        source = self.config["data"]["train"]["data_source"]
+        names = read_list(source["list_file"]).names
+        missing = [name for name in names if not Path(source["root"], name).is_file()]
+        if missing:
+            raise UserError(f"{source['list_file']}: {len(missing)} of {len(names)} images are missing below "
+                            f"{source['root']}, the first are {', '.join(missing[:3])}")
+        return {"config": json_sha256(self.config), "list": file_sha256(source["list_file"]),
+                "images": self.hashes.of(source["root"], names), "seed": self.seed}
+
+    def run(self, again):
+        inputs = self.inputs()
+        self._begin(inputs)
+        options = [f"{key}={value!r}" for key, value in self.spec.options.items()]
+        started = (self.work_dir / "latest.pth").exists()
+        call(*training_command(self.processes, self.spec.config, "--seed", self.seed, "--work_dir", self.work_dir,
+                               *(["--continue_training"] if started else []),
+                               *(["--cfg-options", *options] if options else [])))
+        if not self.last_checkpoint.is_file():
+            print(f"error: pre-training of {self.model} stopped before its last epoch; the same command goes on "
+                  "from there", file=sys.stderr)
+            raise SystemExit(143)
+        from openselfsup.checkpoint import extract_backbone  # here, not above: it imports torch
+        state = extract_backbone(self.last_checkpoint, self.weights)
+        print(f"{self.weights}: {len(state)} tensors of the backbone")
+
+    def _begin(self, inputs):
+        """Checkpoints of other inputs make way; those of the same, or of the published commands, are gone on with."""
+        record = self.work_dir / INPUTS
+        if record.is_file() and read_json(record)["inputs"] != inputs:
+            self._set_aside("was trained on other inputs")
+        write_json(record, {"inputs": inputs})
+
+    def _clear(self):
+        if self.work_dir.is_dir():
+            self._set_aside("a fresh start was asked for")
+        self.weights.unlink(missing_ok=True)
+
+    def _set_aside(self, why):
+        """Checkpoints may be the work of days: the last ones are kept under another name."""
+        old = self.work_dir.with_name(f"{self.work_dir.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        self.work_dir.rename(old)
+        print(f"notice: {self.work_dir}: {why}; moved to {old}", file=sys.stderr)
+
+    def _accept(self):
+        return "its weights were brought along" if self.weights.is_file() else ""

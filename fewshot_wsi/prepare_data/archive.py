@@ -1,0 +1,161 @@
+"""Unpack a zip or tar archive: every member is looked at first, and the target appears whole or not at all."""
+
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.progress import bar
+
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError, NotImplementedError)
+try:
+    from lzma import LZMAError
+    _DAMAGED += (LZMAError,)
+except ImportError:  # Python built without it: such archives are refused by tarfile itself
+    pass
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    size: int
+    handle: object  # ZipInfo or TarInfo
+
+
+def unpack(archive, target, *, quiet=False):
+    """Unpack `archive` into the new folder `target`; return `target`.
+
+    Works in `<target>.unpacking`, which takes the name when complete; what a killed run left there is removed.
+    UserError, before the first file is written: target exists, not a zip or tar, damaged, encrypted, a member that is
+    absolute, climbs out by '..', is a link or a device, or has the name of another but for case; too little space.
+    """
+    archive, target = Path(archive), Path(target)
+    if target.exists():
+        raise UserError(f"{target}: exists already; remove it, or name it with --root to use it as it is")
+    work = target.with_name(f"{target.name}.unpacking")
+    try:
+        with _open(archive) as reader:
+            members = _checked(archive, reader.members())
+            _check_space(archive, target, sum(member.size for member in members))
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            for member in bar(members, desc=f"unpacking {archive.name}", unit="files", quiet=quiet):
+                _write(reader, member, work / member.name)
+    except BaseException as error:
+        shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, (*_DAMAGED, RuntimeError)):  # RuntimeError: zipfile on an encrypted member
+            raise UserError(f"{archive}: damaged, cut short or encrypted ({error}); download it again") from None
+        raise
+    os.replace(work, target)
+    return target
+
+
+class _Zip:
+    def __init__(self, path):
+        self.file = zipfile.ZipFile(path)
+
+    def members(self):
+        for info in self.file.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise UserError(f"{self.file.filename}: {info.filename!r} is a link or a device; refused")
+            if not info.is_dir():
+                yield _Member(info.orig_filename, info.file_size, info)
+
+    def open(self, member):
+        return self.file.open(member.handle)
+
+
+class _Tar:
+    def __init__(self, path):
+        self.file = tarfile.open(path)  # noqa: SIM115  (closed by _open)
+
+    def members(self):
+        for info in self.file:
+            if not (info.isreg() or info.isdir()):
+                raise UserError(f"{self.file.name}: {info.name!r} is a link or a device; refused")
+            if info.isreg():
+                yield _Member(info.name, info.size, info)
+        self.file.fileobj.seek(self.file.offset)
+        if self.file.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile stops at bad headers too
+            raise EOFError("the end mark is missing")
+        while self.file.fileobj.read(1 << 20):  # to the end, where a compressed stream has its check sum
+            pass
+
+    def open(self, member):
+        return self.file.extractfile(member.handle)
+
+
+class _open:
+    """Context manager: the reader for an archive, by its content."""
+
+    def __init__(self, path):
+        if not path.is_file():
+            raise UserError(f"{path}: no such archive")
+        if zipfile.is_zipfile(path):
+            self.reader = _Zip(path)
+        elif path.suffix.lower() == ".zip":
+            raise EOFError("no zip directory at its end")
+        else:
+            try:
+                self.reader = _Tar(path)
+            except tarfile.ReadError:
+                raise UserError(f"{path}: neither a zip nor a tar archive") from None
+
+    def __enter__(self):
+        return self.reader
+
+    def __exit__(self, *_):
+        self.reader.file.close()
+
+
+def _checked(archive, members):
+    kept, seen = [], {}
+    for member in members:
+        _check_name(archive, member.name)
+        other = seen.setdefault(_folded(member.name), member.name)
+        if len(seen) == len(kept):
+            raise UserError(f"{archive}: {member.name!r} and {other!r} are one name or differ only in case; refused")
+        kept.append(member)
+    if not kept:
+        raise UserError(f"{archive}: the archive holds no file")
+    folders = {_folded(parent) for member in kept for parent in PurePosixPath(member.name).parents}
+    for name in seen.keys() & folders:
+        raise UserError(f"{archive}: {seen[name]!r} is both a file and a folder; refused")
+    return kept
+
+
+def _folded(name):
+    return str(PurePosixPath(name)).casefold()
+
+
+def _check_name(archive, name):
+    path = PurePosixPath(name)
+    if "\\" in name or "\0" in name or path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
+        raise UserError(f"{archive}: the member {name!r} would land outside the target; refused, nothing was unpacked")
+
+
+def _write(reader, member, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with reader.open(member) as source, open(path, "xb") as sink:
+            shutil.copyfileobj(source, sink, 1 << 20)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    if path.stat().st_size != member.size:
+        raise EOFError(f"{member.name} is cut short")
+
+
+def _check_space(archive, target, wanted):
+    folder = target.parent
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise UserError(f"{archive}: {wanted / 1e9:.1f} GB to unpack but {free / 1e9:.1f} GB free in {folder}; "
+                        "free some space or choose another folder")

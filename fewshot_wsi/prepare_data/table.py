@@ -1,0 +1,132 @@
+"""The images of a data set and what is known of each: class, group, side. From class folders or from a CSV."""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import groups_of, read_groups
+from fewshot_wsi.prepare_data.images import check_listable, find_images, same_but_for_case
+
+COLUMNS = ("path", "label", "group", "split")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Equally long tuples of str, one entry an image; None where nothing is known."""
+    paths: tuple                  # relative to the data root, POSIX
+    classes: tuple                # class names
+    groups: tuple | None = None   # patient, slide, original
+    splits: tuple | None = None
+
+    def __len__(self):
+        return len(self.paths)
+
+
+def from_folders(root, class_part=-1, group_part=None, split_part=None):
+    """Images below `root`; the numbered part of each path names its class, group, split.
+
+    Parts are those of the folder, 0 first: in `a/b/tile.png` part 0 (or -2) is `a`, part 1 (or -1) is `b`.
+    UserError for an image that lies less deep than the part asked for."""
+    paths = find_images(root)
+
+    def column(part):
+        return None if part is None else tuple(_part(root, path, part) for path in paths)
+    return Table(tuple(paths), column(class_part), column(group_part), column(split_part))
+
+
+def from_csv(path, root):
+    """Table of a CSV with the columns path,label[,group][,split], separated by commas or semicolons.
+
+    Paths are relative to `root`, or absolute and below it. UserError names the line: a missing column or value, a
+    path twice or outside root; images that are not there are counted and the first is named."""
+    path, root = Path(path), Path(root)
+    rows = _rows(path)
+    names = [_below(root, row["path"], path, line) for line, row in rows]
+    check_listable(names, path)
+    first = {}
+    for name, (line, row) in zip(names, rows, strict=True):
+        if first.setdefault(name, line) != line:
+            raise UserError(f"{path}, line {line}: {name!r} stands in line {first[name]} already")
+        if not row["label"]:
+            raise UserError(f"{path}, line {line}: {name!r} has no label")
+    missing = [name for name in names if not (root / name).is_file()]
+    if missing:
+        raise UserError(f"{path}: {len(missing)} of {len(names)} images are not below {root}, the first is "
+                        f"{missing[0]!r}; name the folder that the paths start from with --root")
+
+    def column(key):
+        return tuple(row[key] for _, row in rows) if key in rows[0][1] else None
+    return Table(tuple(names), column("label"), column("group"), column("split"))
+
+
+def with_groups(table, csv_path):
+    """`table` with the groups of a CSV path,group; UserError for an image without one."""
+    known = read_groups(csv_path)
+    groups_of(table.paths, known, csv_path)
+    return replace(table, groups=tuple(known[name] for name in table.paths))
+
+
+def number_classes(table, order=None):
+    """(labels (N,) int64, class names in label order). order: the names wanted, or None: sorted, numbers by value.
+
+    UserError: names that differ only in case or in the form of an umlaut; an order that is not that of the classes."""
+    present = sorted(set(table.classes), key=_by_value)
+    for name, other in same_but_for_case(present):
+        raise UserError(f"the classes {name!r} and {other!r} differ only in case or in the form of a letter; "
+                        "rename one folder or label, or give the two different names")
+    order = list(order or present)
+    if sorted(order) != sorted(present):
+        raise UserError(f"--classes names {', '.join(order)} but the images have {', '.join(present)}; "
+                        "name each class once")
+    number = {name: label for label, name in enumerate(order)}
+    return np.array([number[name] for name in table.classes], dtype=np.int64), tuple(order)
+
+
+def _by_value(name):
+    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
+
+
+def _part(root, path, part):
+    folders = path.split("/")[:-1]
+    if not -len(folders) <= part < len(folders):
+        raise UserError(f"{root}: {path!r} has {len(folders)} folder(s) above the file, part {part} is not among them "
+                        "(0 is the first, -1 the one right above the file)")
+    return folders[part]
+
+
+def _rows(path):
+    """[(line number, dict)] of a CSV; keys are the COLUMNS it has, values stripped."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            head = stream.readline()
+            stream.seek(0)
+            reader = csv.DictReader(stream, delimiter=";" if ";" in head and "," not in head else ",", strict=True)
+            header = reader.fieldnames or []
+            rows = [(reader.line_num, {key: (row[key] or "").strip() for key in COLUMNS if key in header})
+                    for row in reader]
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such CSV") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
+    if not {"path", "label"} <= set(header):
+        raise UserError(f"{path}: the first line must name the columns path,label[,group][,split]; "
+                        f"it names {','.join(header) or 'nothing'}")
+    if not rows:
+        raise UserError(f"{path}: no image below the first line")
+    return rows
+
+
+def _below(root, name, path, line):
+    if not name:
+        raise UserError(f"{path}, line {line}: no path")
+    full = Path(name)
+    if full.is_absolute():
+        if not full.is_relative_to(root.absolute()):
+            raise UserError(f"{path}, line {line}: {name} does not lie below {root}; give --root")
+        full = full.relative_to(root.absolute())
+    if ".." in full.parts:
+        raise UserError(f"{path}, line {line}: {name!r} leads out of {root}; give --root and paths below it")
+    return full.as_posix()

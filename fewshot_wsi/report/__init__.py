@@ -1,0 +1,8 @@
+"""The report of an evaluation: one page, and every table and figure of it as files.
+
+    from fewshot_wsi.report.writing import write_report
+    write_report(["wsi_workdir/workdir/results"], "report")
+
+`runs` reads and checks results, `variants` tells equal settings apart, `selection` sets runs side by side,
+`overview`, `contrasts` and `ablations` make tables, `figures` draws, `page` puts it together.
+"""

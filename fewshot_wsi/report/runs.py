@@ -1,0 +1,266 @@
+"""Runs as the report sees them: results read, checked against themselves, and boiled down to what pages need.
+
+Runs that were scored on the same tasks are read together, in one worker, so that predictions (the bulk of a result)
+never leave it: comparisons, open intervals and leakage are worked out there.
+"""
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.results import NoResults, find_results, read_result
+from fewshot_wsi.report.leakage import find_leaks
+from fewshot_wsi.report.paired import resampled_difference
+from fewshot_wsi.report.variants import name_variants
+from lowshot.comparison import compare_many
+from lowshot.influence import f1_influence
+from lowshot.intervals import bootstrap_interval, bootstrap_tasks_for, closed_interval, open_interval, tasks_for
+from lowshot.statistics import confusion, f1_of_confusion, group_scores, run_statistics
+
+USUAL = {"num_prototypes": 16, "num_aug_shots": 100, "aug_times": 0, "latent": "sampled", "solver": "batched",
+         "seed": 0}
+SHORT = {"Ridge": "Ridge", "logistic_regression": "LR", "nearest_centroid": "NC"}
+SAY = {"num_prototypes": "K={}", "num_aug_shots": "{} draws", "aug_times": "{} views", "latent": "{}",
+       "solver": "{}", "seed": "seed {}"}
+
+
+@dataclass
+class Run:
+    """One result, without its predictions. Figures are fractions."""
+    path: str
+    config: dict
+    classes: list
+    class_groups: dict
+    hashes: dict
+    sets: dict
+    tasks: dict
+    encoder: dict | None
+    meta: dict
+    statistics: dict
+    f1: np.ndarray          # (T, C)
+    closed: object          # Interval of the mean macro F1
+    open: object
+    group_open: dict        # name of a class group (or harmonic_mean) -> open Interval
+    unit: str               # what the open interval resamples
+    leaks: list
+    needed: dict = field(default_factory=dict)  # 'closed', 'open' -> `intervals.tasks_for`
+    remark: str = ""        # tells apart runs of equal settings; see fewshot_wsi.report.variants
+
+    family = property(lambda self: self.config["model"].removesuffix(f"_wo_{self.config['novel_class']}"))
+    macro = property(lambda self: self.f1.mean(axis=1))
+    task = property(lambda self: self.config["task"])
+    shots = property(lambda self: self.config["num_shots"])
+    novel = property(lambda self: self.config["novel_class"])
+
+    @property
+    def evaluation(self):
+        """Task family and sampling rule: what one main table is about."""
+        sampling = self.config.get("sampling", "published")
+        return self.task if sampling == "published" else f"{self.task} ({sampling})"
+
+    @property
+    def method(self):
+        """Encoder, classifier and mode in words, with whatever is not as usual."""
+        latent = self.config["mode"] == "latent_aug"
+        name = f"{self.family.upper() if self.family in ('clp', 'fsp') else self.family} · " \
+               f"{SHORT.get(self.config['clf'], self.config['clf'])}{' + LA' if latent else ''}"
+        more = [form.format(self.config[key]) for key, form in SAY.items()
+                if key in self.config and self.config[key] != USUAL[key]]
+        more += [self.remark] if self.remark else []
+        return f"{name} ({', '.join(more)})" if more else name
+
+    @property
+    def label(self):
+        novel = "" if self.novel is None else f", novel {self.novel_name}"
+        return f"{self.evaluation}{novel}, {self.shots}-shot, {self.method}"
+
+    @property
+    def novel_name(self):
+        if self.novel is None:
+            return ""
+        return "+".join(self.classes[c] for c in self.class_groups.get("novel", ())) or f"class {self.novel}"
+
+
+@dataclass
+class Evidence:
+    """Everything the report is made from."""
+    runs: list
+    pairs: dict     # (a, b) -> Comparison of run a minus run b; one order of each pair
+    notices: list   # lines about what was left out, and why
+
+
+def read_evidence(paths, sources, *, target=None, jobs=1, cache=None, besides=None):
+    """Evidence from result files and folders.
+
+    Broken, truncated, empty or foreign files are left out with a notice; NoResults when nothing is left.
+    target: half-width in fractions for `Run.needed`. cache: dict kept between calls of a live view, or None; what has
+    gone from `paths` goes from it. besides: a file that is no result.
+    """
+    cache = {} if cache is None else cache
+    groups, notices = _by_tasks(find_results(paths, besides))
+    keys = [tuple(map(stamp, group)) for group in groups]
+    for key in set(cache) - set(keys):
+        del cache[key]
+    wanted = [(key, group) for key, group in zip(keys, groups, strict=True) if key not in cache]
+    done = Parallel(n_jobs=min(jobs, len(wanted)) or 1)(
+        delayed(read_group)(group, sources, target) for _, group in wanted)
+    for (key, _), outcome in zip(wanted, done, strict=True):
+        cache[key] = outcome
+    runs, pairs = [], {}
+    for key in keys:
+        found, compared, said = cache[key]
+        pairs |= {(a + len(runs), b + len(runs)): result for (a, b), result in compared.items()}
+        runs += found
+        notices += said
+    name_variants(runs)
+    runs, pairs = _in_order(runs, pairs)
+    if not runs:
+        left_out = f" ({notices[0]}{', …' if len(notices) > 1 else ''})" if notices else ""
+        raise NoResults(f"{', '.join(map(str, paths))}: no readable result of a meta-test{left_out}; "
+                        "make one with wsi_workdir/distributed_meta_test.py")
+    return Evidence(runs, pairs, list(dict.fromkeys(notices)))
+
+
+def stamp(path):
+    """(path, time, size) of a file: what changes when it is written again; zeros where it has gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), found.st_mtime_ns, found.st_size
+
+
+def _in_order(runs, pairs):
+    """Runs by task, novel class, shots and method, and their pairs under the new numbers."""
+    order = sorted(range(len(runs)), key=lambda n: (runs[n].evaluation, str(runs[n].novel), runs[n].shots,
+                                                    runs[n].method, runs[n].path))
+    place = {old: new for new, old in enumerate(order)}
+    return [runs[n] for n in order], {(place[a], place[b]): result for (a, b), result in pairs.items()}
+
+
+def _by_tasks(files):
+    """Files of the same task set together, in order, and notices about those that tell none."""
+    groups, notices = {}, []
+    for path in files:
+        try:
+            groups.setdefault(_tasks_hash(path), []).append(path)
+        except UserError as error:
+            notices.append(f"left out: {error}")
+    return list(groups.values()), notices
+
+
+def _tasks_hash(path):
+    """Hash of the tasks, from the one line that holds it, so that the rest is parsed by a worker."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            line = next((line for line in stream if line.startswith('"hashes": ')), None)
+        found = json.loads(line.removeprefix('"hashes": ').rstrip().rstrip(","))["tasks"]
+    except (AttributeError, KeyError, TypeError, ValueError, OSError):
+        found = None
+    return found if isinstance(found, str) else read_result(path).hashes["tasks"]  # otherwise laid out, or broken
+
+
+def read_group(paths, sources, target=None):
+    """(list of Run, {(i, j): Comparison}, notices) of results on one task set; i < j are places in that list."""
+    runs, influences, resampled, notices, units = [], [], [], [], None
+    for path in paths:
+        try:
+            result = check(read_result(path))
+        except UserError as error:
+            notices.append(f"left out: {error}")
+            continue
+        if runs and result.f1.shape != runs[0].f1.shape:
+            notices.append(f"left out: {path}: {result.f1.shape} tasks and classes under the hash of other tasks")
+            continue
+        twin = next((run for run in runs if (run.config, run.hashes) == (result.config, result.hashes)), None)
+        if twin is not None:
+            notices.append(f"left out: {path}: the same run as {twin.path}")
+            continue
+        units = units or sources.units(result)
+        run, influence = summarise(result, units, sources, target, _meta(result, notices))
+        runs.append(run)
+        influences.append(influence)
+        resampled.append(result.bootstrap)
+    places = [(i, j) for j in range(len(runs)) for i in range(j)]
+    macros = [run.macro for run in runs]
+    compared = compare_many([(macros[i], macros[j]) for i, j in places], units=units,
+                            influences=(influences[i] - influences[j] for i, j in places),
+                            resampled=[resampled_difference(resampled[i], resampled[j]) for i, j in places])
+    return runs, dict(zip(places, compared, strict=True)), notices + sources.notices
+
+
+def _meta(result, notices):
+    """When and where a run was made; {} with a notice where that file is damaged: no figure depends on it."""
+    try:
+        return result.meta
+    except UserError as error:
+        notices.append(f"without its time and versions: {error}")
+        return {}
+
+
+def check(result):
+    """The result, if its parts agree with each other; UserError otherwise."""
+    wrong = next(_disagreements(result), None)
+    if wrong:
+        raise UserError(f"{result.path}: damaged result ({wrong}); remove it and run again")
+    return result
+
+
+def _disagreements(result):
+    """What in a result does not fit the rest of it: one phrase each."""
+    classes, tasks, labels = len(result.classes), len(result.f1), result.query_labels
+    shapes = {"query_labels": (labels.size,), "predictions": (tasks, labels.size), "queries": (tasks, labels.size),
+              "supports": (tasks, result.supports.size // max(tasks, 1) // classes * classes)}
+    for name, shape in shapes.items():
+        found = getattr(result, name)
+        if found.shape != shape or not found.size:
+            yield f"{name} {found.shape} for {tasks} tasks of {labels.size} queries and {classes} classes"
+    for name, end in (("predictions", classes), ("query_labels", classes), ("queries", None), ("supports", None)):
+        found = getattr(result, name)
+        if found.min() < 0 or (end is not None and found.max() >= end):
+            yield f"{name} outside " + ("the rows of a set" if end is None else f"the {classes} classes")
+    if not np.allclose(f1_of_confusion(confusion(labels, result.predictions, classes)), result.f1, atol=1e-6):
+        yield "its F1 is not that of its predictions"
+
+
+def summarise(result, units, sources, target=None, meta=None):
+    """(Run, `influence.Influence` of its macro F1) of one checked result."""
+    ways = len(result.classes)
+    f1, statistics = run_statistics(result.predictions, result.query_labels, ways, result.class_groups,
+                                    result.supports, result.queries)
+    slopes = {name: np.full(f1.shape, 1 / ways) if name is None else _group_slopes(f1, result.class_groups, name)
+              for name in (None, *group_scores(f1, result.class_groups))}
+    scores = {None: f1.mean(axis=1), **group_scores(f1, result.class_groups)}
+    influences = {name: units.influence(scores[name], f1_influence(result.predictions, result.query_labels, slope))
+                  for name, slope in slopes.items()}
+    bootstrap = result.bootstrap
+    if bootstrap is None:
+        opened = {name: open_interval(scores[name], influence, units) for name, influence in influences.items()}
+    else:
+        opened = {name: bootstrap_interval(scores[name].mean(), bootstrap, name) for name in influences}
+    needed = {} if target is None else {"closed": tasks_for(target, scores[None]), "open": (
+        tasks_for(target, scores[None], influences[None], units) if bootstrap is None
+        else bootstrap_tasks_for(target, scores[None], bootstrap))}
+    run = Run(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
+              result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
+              opened.pop(None), opened, units.name, find_leaks(result, units, sources), needed)
+    return run, influences[None]
+
+
+def _group_slopes(f1, groups, name):
+    """(T, C): derivative of a group's mean F1, or of the groups' harmonic mean, by the F1 of each class.
+
+    H = k / sum_g 1/m_g, so dH/dm_g = H^2 / (k m_g^2); 0 where a group's mean is 0.
+    """
+    slopes = np.zeros(f1.shape)
+    if name in groups:
+        slopes[:, groups[name]] = 1 / len(groups[name])
+        return slopes
+    scores = group_scores(f1, groups)
+    for classes, mean in ((groups[group], scores[group]) for group in groups):
+        part = np.divide(scores["harmonic_mean"] ** 2, len(groups) * mean ** 2, out=np.zeros(len(f1)), where=mean > 0)
+        slopes[:, classes] += part[:, None] / len(classes)
+    return slopes

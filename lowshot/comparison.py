@@ -1,0 +1,64 @@
+"""Is one method better than another? Paired, task by task, on the same tasks.
+
+Two questions, two p values. `p` of the sign-flip permutation over tasks speaks of further tasks from the same images
+(closed). `open.p` speaks of new images, slides or patients: it counts units, not tasks, and belongs to the open
+interval of the difference.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from statsmodels.stats.multitest import multipletests
+
+from lowshot.intervals import Interval, bootstrap_interval, closed_interval, open_interval
+from lowshot.sign_flip import EXACT, sign_flip_p, smallest_p
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A minus B on the macro F1 of the same tasks, in fractions."""
+    closed: Interval        # mean difference, t over tasks
+    open: Interval | None   # for new units of the same source; None where no units were given
+    won: float              # share of tasks where A is better
+    tied: float             # share of tasks with equal scores
+    p: float                # sign-flip permutation, two-sided
+    way: str                # how p was found: `sign_flip.EXACT`, SADDLEPOINT or DRAWN
+    smallest: float         # the p that no differences of so many tasks get below
+
+    exact = property(lambda self: self.way == EXACT)
+
+
+def compare_scores(a, b, seed=0, units=None, influence=None, resampled=None):
+    """Comparison of two methods' scores on the same tasks. a, b: (T,) floats.
+
+    units: `influence.Units` of the tasks, influence: A's `Influence` minus B's; both or neither. resampled: A's
+    `resampling.Bootstrap` minus B's, or None.
+    """
+    more = [None if one is None else [one] for one in (influence, resampled)]
+    return compare_many([(a, b)], seed, units, *more)[0]
+
+
+def compare_many(pairs, seed=0, units=None, influences=None, resampled=None):
+    """Comparisons of many pairs of scores on the same tasks, all against the same sign patterns.
+
+    pairs: sequence of (a, b), each (T,) floats; influences: iterable of one per pair where `units` are given;
+    resampled: one `resampling.Bootstrap` per pair, which then makes the open interval instead, or None. Returns list.
+    """
+    if not len(pairs):
+        return []
+    differences = np.array([np.subtract(a, b, dtype=np.float64) for a, b in pairs])
+    p_values, ways = sign_flip_p(differences, seed)
+    resampled = [None] * len(pairs) if resampled is None else resampled
+    opened = [None] * len(pairs) if units is None else [
+        open_interval(d, influence, units) if bootstrap is None else bootstrap_interval(d.mean(), bootstrap)
+        for d, influence, bootstrap in zip(differences, influences, resampled, strict=True)]
+    return [Comparison(closed_interval(d), o, float((d > 0).mean()), float((d == 0).mean()), float(p), way,
+                       smallest_p(d))
+            for d, o, p, way in zip(differences, opened, p_values, ways, strict=True)]
+
+
+def holm(p_values):
+    """p values adjusted for their number (Holm, through statsmodels): (n,) floats; empty stays empty."""
+    return multipletests(p_values, method="holm")[1] if len(p_values) else np.empty(0)

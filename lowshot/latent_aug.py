@@ -1,0 +1,60 @@
+"""Latent augmentation: a support feature varies as the base features of its nearest cluster do.
+
+z becomes {z} ∪ {z + δ_j}, j = 1 … A−1, δ_j drawn with replacement from the shift bank of z's nearest prototype
+(Euclidean, features as stored); z + δ is not normalised again. `expected` is the limit of infinitely many draws.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.seeds import generator
+from lowshot.dictionary import Dictionary
+
+KINDS = ("sampled", "expected")
+
+
+@dataclass(frozen=True, eq=False)
+class LatentAugmentation:
+    """How supports are augmented.
+
+    num_aug_shots: A, features that one support stands for, itself included; at least 1.
+    kind: 'sampled' as published, or 'expected': every sum over the A features is replaced by its expectation.
+    seed: draws come from the stream (seed, 'latent_aug', setting, task), so they are the same for any solver, any
+    model and any order of tasks.
+    """
+    dictionary: Dictionary
+    num_aug_shots: int
+    kind: str = "sampled"
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise UserError(f"latent augmentation {self.kind!r}: known kinds are {', '.join(KINDS)}")
+        if self.num_aug_shots < 1:
+            raise UserError(f"--num_aug_shots {self.num_aug_shots}: a support stands at least for itself, give 1 or "
+                            "more")
+
+    def nearest(self, support):
+        """Cluster (…, n) int64 of each support feature (…, n, D); a tie goes to the lower number."""
+        prototypes = self.dictionary.prototypes
+        if support.shape[-1] != prototypes.shape[1]:
+            raise UserError(f"the features are {support.shape[-1]} wide, the dictionary {prototypes.shape[1]}; "
+                            "build the dictionary from features of the same model")
+        products = support.astype(np.float64) @ prototypes.T  # |z − c|² = |z|² − 2 z·c + |c|²
+        return np.argmin((prototypes**2).sum(axis=1) - 2 * products, axis=-1)
+
+    def draws(self, setting, task, num_supports):
+        """(n, A−1) int64 rows of the shift banks for one task; which bank is `nearest`'s affair."""
+        rng = generator(self.seed, "latent_aug", setting, int(task))
+        return rng.integers(self.dictionary.num_shift_vectors, size=(num_supports, self.num_aug_shots - 1))
+
+    def augment(self, support, setting, task):
+        """(n, A, D) float64: each support of one task (n, D), first itself, then its sampled variations."""
+        clusters, draws = self.nearest(support), self.draws(setting, task, len(support))
+        augmented = np.repeat(support[:, None].astype(np.float64), self.num_aug_shots, axis=1)
+        for cluster in np.unique(clusters):
+            rows = clusters == cluster
+            augmented[rows, 1:] += self.dictionary.shifts(cluster)[draws[rows]]
+        return augmented

@@ -1,0 +1,242 @@
+"""Rules by which the rows of a task are drawn.
+
+| rule | support | query | query and support |
+| --- | --- | --- | --- |
+| published | without repeats; with repeats where `repeat_support` (near) | with repeats | may be the same image |
+| distinct | without repeats | without repeats | never the same image |
+| grouped | without repeats | without repeats | never of the same group (slide, patient, original tile) |
+| disjoint | as distinct, and no image in two tasks | | never the same image |
+
+`published` is what the published figures were made with, surprises included: near-domain tasks may hold one support
+tile twice, every task may hold one query twice, and mixture tasks may be asked about a tile they were shown. Kept,
+because a comparison with those figures needs it. `disjoint` gives as many tasks as the images allow. `same_slide` (homo
+mode) takes all support tiles of a task from one slide, under any rule.
+
+Task t of a setting is drawn from the stream (seed, 'tasks', setting, t): for all rules but `disjoint`, which depends on
+the tasks before, it is the same alone or among a thousand.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.seeds import generator
+
+ATTEMPTS = 64  # at a grouped task, each with another support, before the data are called too small
+
+
+class NoSlideLeft(UserError):
+    """No slide holds enough tiles of every class for homo mode."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """The tiles of one set. Numbers in `images` and `groups` mean the same in the support and in the query pool."""
+    name: str                         # of the set, for messages
+    labels: np.ndarray                # (N,) int64
+    images: np.ndarray                # (N,) int64, equal for equal images
+    groups: np.ndarray | None = None  # (N,) int64
+    slides: np.ndarray | None = None  # (N,) of str, the slide each tile is cut from
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    support: np.ndarray  # (T, ways*shots) int32
+    query: np.ndarray    # (T, ways*queries) int32
+    left_out: list       # of {'slide', 'reason'}: slides that homo mode could not use
+
+
+def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="published", seed=0, setting="",
+               repeat_support=False, same_slide=False, rng=None):
+    """Draw `num_tasks` tasks (`disjoint`: at most as many) with all `classes`, in label order.
+
+    support, query: Pool (the same object where both are one set). classes: names in label order. rng: a Generator that
+    all tasks are drawn from, one after another, instead of the streams of `seed` and `setting`.
+    Returns Drawn. UserError, before anything is drawn, names the class that has too few tiles.
+    """
+    repeats = rule == "published" and repeat_support
+    shelves, left_out = _support_shelves(support, classes, shots, same_slide, repeats)
+    shelf = _by_class(query.labels, len(classes))
+    _check_class_sizes(shelf, classes, 1 if rule == "published" else queries, query, "query tiles")
+    if rule == "grouped" and (support.groups is None or query.groups is None):
+        missing = support if support.groups is None else query
+        raise UserError(f"sampling 'grouped' needs the groups of set {missing.name}: give --groups FILE (a CSV "
+                        "path,group) or name it in the protocol")
+    draw = _RULES[rule](support, query, shelf, classes, shots, queries, repeats)
+    tasks = []
+    for number in range(num_tasks):
+        stream = rng or generator(seed, "tasks", setting, number)
+        order = stream.permutation(len(shelves)) if len(shelves) > 1 else [0]
+        task = draw(stream, [shelves[i] for i in order])
+        if task is None:
+            break
+        tasks.append(task)
+    if not tasks:
+        raise UserError(f"not one task can be drawn by the rule {rule!r} with {shots} shots and {queries} queries a "
+                        f"class from {support.name} and {query.name}; lower them or bring more tiles")
+    rows = [np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1)]
+    return Drawn(*rows, left_out)
+
+
+def _by_class(labels, num_classes, where=None):
+    """List of row arrays, one a class."""
+    labels = labels if where is None else np.where(where, labels, -1)
+    return [np.flatnonzero(labels == label) for label in range(num_classes)]
+
+
+def _check_class_sizes(shelf, classes, needed, pool, what):
+    for name, rows in zip(classes, shelf, strict=True):
+        have = len(np.unique(pool.images[rows]))
+        if have < needed:
+            raise UserError(f"class {name!r} has {have} tiles in {pool.name}, but a task needs {needed} {what} of it; "
+                            "bring more tiles or ask for fewer")
+
+
+def _support_shelves(pool, classes, shots, same_slide, repeats):
+    """What supports may be drawn from: rows by class, once, or once for each usable slide; and the slides left out."""
+    needed = 1 if repeats else shots
+    if not same_slide:
+        shelf = _by_class(pool.labels, len(classes))
+        _check_class_sizes(shelf, classes, needed, pool, "support tiles (shots)")
+        return [shelf], []
+    shelves, left_out = [], []
+    for slide in np.unique(pool.slides):
+        shelf = _by_class(pool.labels, len(classes), pool.slides == slide)
+        counts = [len(np.unique(pool.images[rows])) for rows in shelf]
+        short = int(np.argmin(counts))
+        if counts[short] >= needed:
+            shelves.append(shelf)
+        else:
+            has = f"{counts[short]} tiles of class {classes[short]!r}, {needed} shots are asked for"
+            left_out.append({"slide": str(slide), "reason": has if counts[short] else f"no {classes[short]!r}"})
+    if not shelves:
+        raise NoSlideLeft(f"no slide of {pool.name} holds {needed} tiles of every class, so no task can take its shots "
+                          f"from one slide ({left_out[0]['slide']}: {left_out[0]['reason']}); lower the shots or use "
+                          "--mode hetero")
+    return shelves, left_out
+
+
+class _Published:
+    def __init__(self, support, query, shelf, classes, shots, queries, repeats):
+        self.support, self.query, self.shelf, self.classes = support, query, shelf, classes
+        self.shots, self.queries, self.repeats = shots, queries, repeats
+
+    def __call__(self, rng, shelves):
+        """One task: (support rows, query rows), or None where none is left. shelves: in random order."""
+        supports = [rng.choice(rows, self.shots, replace=self.repeats) for rows in shelves[0]]
+        queries = [rng.choice(rows, self.queries) for rows in self.shelf]
+        return np.concatenate(supports), np.concatenate(queries)
+
+
+class _Distinct(_Published):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.used = _marks(self.support.images, self.query.images)
+
+    def __call__(self, rng, shelves):
+        task = self.once(rng, shelves[0])
+        if isinstance(task, str):
+            raise UserError(f"class {task!r}: too few tiles for {self.shots} support and {self.queries} query tiles "
+                            f"that all differ (sets {self.support.name}, {self.query.name}); lower them or bring more")
+        self.release(task)
+        return task
+
+    def release(self, task):
+        """Forget that the images of a task, or of a part of it, are used."""
+        for pool, rows in zip((self.support, self.query), task, strict=False):
+            self.used[pool.images[rows]] = False
+
+    def once(self, rng, shelf):
+        """A task without the images marked as used, which are then marked too; or the name of the class that has too
+        few tiles, and no new marks."""
+        supports, short = self.side(rng, self.support, shelf, self.shots)
+        queries, short = self.side(rng, self.query, self.shelf, self.queries) if short is None else ([], short)
+        if short is None:
+            return supports, queries
+        self.release((supports, queries))
+        return short
+
+    def side(self, rng, pool, shelf, count, *more):
+        """(rows (ways·count,), None) for one side of a task, or (rows so far, name of the class that has too few)."""
+        picked = [np.array([], dtype=np.int64)]
+        for name, rows in zip(self.classes, shelf, strict=True):
+            chosen = _pick(rng, rows, count, pool.images, (self.used, pool.images), *more)
+            if chosen is None:
+                return np.concatenate(picked), name
+            self.used[pool.images[chosen]] = True
+            picked.append(chosen)
+        return np.concatenate(picked), None
+
+
+class _Disjoint(_Distinct):
+    def __call__(self, rng, shelves):
+        for shelf in shelves:
+            task = self.once(rng, shelf)
+            if not isinstance(task, str):
+                return task  # and its images stay marked
+        return None
+
+
+class _Grouped(_Distinct):
+    """Support first, queries from the groups that it leaves. Where support tiles from everywhere leave too few (few
+    large slides), the support is drawn again from a random half, quarter, … of its groups."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.taken = _marks(self.support.groups, self.query.groups)
+
+    def __call__(self, rng, shelves):
+        short = []
+        for attempt in range(ATTEMPTS):
+            task = self.once(rng, self.part(rng, shelves[attempt % len(shelves)], 0.5 ** (attempt % 8)))
+            if not isinstance(task, str):
+                self.release(task)
+                return task
+            short.append(task)
+        raise UserError(f"class {short[0]!r}: no split of the groups found that leaves {self.shots} support and "
+                        f"{self.queries} query tiles (sets {self.support.name}, {self.query.name}) without a shared "
+                        "group; lower them or bring more groups")
+
+    def part(self, rng, shelf, share):
+        """The tiles of a random share of the groups of a shelf."""
+        if share == 1:
+            return shelf
+        groups = self.support.groups
+        known = np.unique(groups[np.concatenate(shelf)])
+        kept = rng.choice(known, max(1, round(share * len(known))), replace=False)
+        return [rows[np.isin(groups[rows], kept)] for rows in shelf]
+
+    def side(self, rng, pool, shelf, count, *more):
+        if shelf is self.shelf:  # the query side
+            return super().side(rng, pool, shelf, count, (self.taken, pool.groups))
+        self.taken[:] = False
+        rows, short = super().side(rng, pool, shelf, count)
+        self.taken[pool.groups[rows]] = True
+        return rows, short
+
+
+def _marks(*numbers):
+    """One False for each number that occurs."""
+    return np.zeros(1 + max(int(n.max()) for n in numbers), dtype=bool)
+
+
+def _pick(rng, rows, count, images, *barred):
+    """`count` of `rows` with different images, or None if there are too few.
+
+    barred: pairs (marks, number of each row); a row whose number is marked is not taken. A few more than needed are
+    drawn in random order and the unusable dropped; all are drawn only if that falls short.
+    """
+    for size in (count + 16, len(rows)):
+        order = rng.choice(rows, min(size, len(rows)), replace=False)
+        for marks, numbers in barred:
+            order = order[~marks[numbers[order]]]
+        first = {}  # place of each image's first row; a dict is faster than np.unique for so few
+        for place, image in enumerate(images[order].tolist()):
+            first.setdefault(image, place)
+        if len(first) >= count:
+            return order[list(first.values())[:count]]
+    return None
+
+
+_RULES = {"published": _Published, "distinct": _Distinct, "grouped": _Grouped, "disjoint": _Disjoint}

@@ -1,0 +1,93 @@
+"""The shift banks of a dictionary in a basis where their leading columns hold most of the variance.
+
+Ridge, logistic regression and nearest centroid do not change when supports, shifts and queries are all rotated by the
+same orthogonal matrix. In the basis of the eigenvectors of the clusters' pooled second moment a solver can first work
+on a few dozen leading columns, where nearly everything happens, and meet the others with a problem almost solved.
+"""
+
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from fewshot_wsi.foundation.byte_cache import ByteCache
+
+CACHE_BYTES = 2**30  # of float32 banks, and of moments, held in memory; others are made again when they are needed
+LEAD = (16, 96)      # fewest and most leading columns
+UNKNOWNS = 400       # most unknowns of a factor over all classes together
+
+
+@lru_cache(maxsize=2)
+def shift_space(dictionary):
+    """The ShiftSpace of a dictionary, kept for the two used last."""
+    return ShiftSpace(dictionary)
+
+
+class ShiftSpace:
+    """Rotated banks and moments of a Dictionary with K clusters of width D; everything is made when first needed."""
+
+    def __init__(self, dictionary):
+        self.dictionary = dictionary
+        self._banks, self._moments, self._rotated = ByteCache(CACHE_BYTES), ByteCache(CACHE_BYTES), {}
+
+    def __len__(self):
+        return len(self.dictionary)
+
+    @cached_property
+    def eigen(self):
+        """basis (D, D) float32, columns by descending variance; their second moments (D,), pooled over clusters."""
+        d = self.dictionary
+        weights = np.asarray(d.how.get("counts", np.ones(len(d))), dtype=np.float64)
+        weights = weights / weights.sum()
+        centred = d.prototypes - weights @ d.prototypes
+        pooled = (centred.T * weights) @ centred
+        for weight, covariance in zip(weights, d.covariances, strict=True):
+            pooled += weight * covariance
+        values, vectors = np.linalg.eigh(pooled)
+        return np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32), values[::-1].clip(0)
+
+    @property
+    def basis(self):
+        return self.eigen[0]
+
+    def bank(self, k):
+        """(S, D) float32: the shifts of cluster k, rotated."""
+        return self._banks.get(k, lambda: self.dictionary.shifts(k).astype(np.float32) @ self.basis)
+
+    def bank_moments(self, k, dtype):
+        """Mean (D,) float64 and covariance (D, D) of `dtype`, divided by S, of the bank of cluster k, not rotated."""
+        def measure():
+            bank = self.dictionary.shifts(k)
+            mean = bank.mean(axis=0)
+            centred = (bank - mean).astype(dtype)
+            return mean, centred.T @ centred / dtype(len(bank))
+        return self._moments.get((k, dtype), measure)
+
+    def _rotated_moments(self, k):
+        """Leading block (L, L) and diagonal (D,) of the rotated covariance of cluster k."""
+        if k not in self._rotated:
+            half = self.dictionary.covariances[k].astype(np.float32) @ self.basis
+            lead = self.basis[:, :LEAD[1]].T @ half[:, :LEAD[1]]
+            diagonal = np.einsum("ij,ij->j", self.basis, half).clip(0)
+            self._rotated[k] = lead.astype(np.float64), diagonal.astype(np.float64)
+        return self._rotated[k]
+
+    def lead_moments(self, weights, lead):
+        """(…, lead, lead) float64: Σ_k weights[…, k] · leading block of the rotated covariance k. weights: (…, K)."""
+        return self._weighted(weights, 0, np.s_[:lead, :lead])
+
+    def variances(self, weights):
+        """(…, D) float64: Σ_k weights[…, k] · diagonal of the rotated covariance k. weights: (…, K)."""
+        return self._weighted(weights, 1, np.s_[:])
+
+    def _weighted(self, weights, which, part):
+        used = np.flatnonzero(weights.any(axis=tuple(range(weights.ndim - 1))))
+        if not used.size:
+            used = np.zeros(1, dtype=int)
+        stack = np.stack([self._rotated_moments(k)[which][part] for k in used])
+        flat = weights[..., used] @ stack.reshape(len(used), -1)
+        return flat.reshape(*weights.shape[:-1], *stack.shape[1:])
+
+    def lead_width(self, num_rows, ways):
+        """How many columns lead: those whose variance over `num_rows` rows is not small beside the penalty 1."""
+        strong = int((self.eigen[1] * num_rows > 0.1).sum())
+        return min(max(strong, LEAD[0]), LEAD[1], max(1, UNKNOWNS // ways - 1), len(self.basis))
