@@ -73,6 +73,9 @@ def cholesky_factor(covariance):
     The jitter is relative, so that features of any scale are treated alike. covariance: (D, D), positive semi-definite
     up to rounding; a zero matrix has the factor zero.
     """
+    if not (np.isfinite(covariance).all() and (np.diag(covariance) >= 0).all()):
+        raise UserError("a covariance of the dictionary holds negative variances or numbers that are not finite; "
+                        "build the dictionary again")
     variance = np.trace(covariance) / len(covariance)
     if variance == 0:
         return np.zeros_like(covariance)

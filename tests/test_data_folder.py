@@ -243,3 +243,44 @@ def test_the_protocol_runs_from_tiles_to_f1(tmp_path, run, monkeypatch):
     assert load_labels(tmp_path / "work" / "extracted_feats" / "test_labels.npy").tolist() == [0] * 6 + [1] * 6
     found = {path.name for path in (tmp_path / "work" / "results" / "near" / "mean_rgb").glob("*.json")}
     assert found >= {"1shot_linear_Ridge_distinct.json", "5shot_linear_Ridge_distinct.json"}
+
+
+def test_folders_named_as_splits_are_no_classes_unless_said(root, capsys):
+    make_images("s", [f"{split}/{name}/{i}.png" for split in ("train", "Test") for name in "ab" for i in range(6)])
+    with pytest.raises(UserError, match="first folders, Test, train, look like splits; give --class_part 1 --split"):
+        prepare("s")
+    assert not os.path.exists("data/own")
+    prepare("s", "--class_part", 1, "--split_part", 0, "--splits", "train", "Test")
+    assert "0 a " in capsys.readouterr().out
+    prepare("s", "--class_part", 0, "--overwrite")
+    assert "0 Test " in capsys.readouterr().out
+
+
+def test_deeper_folders_are_said_where_nobody_named_the_class(root, capsys):
+    prepare(root)
+    assert "--class_part 1 takes the second (Tumör, fat, loose)" in capsys.readouterr().err
+    prepare(root, "--class_part", 0)
+    assert not capsys.readouterr().err
+
+
+def test_one_class_is_refused_at_once(root):
+    make_images("one", [f"only/{i}.png" for i in range(6)])
+    with pytest.raises(UserError, match="all images are of one class, 'only'"):
+        prepare("one")
+
+
+def test_blanks_in_a_table_of_groups_make_no_other_patient(root):
+    names = from_folders(root, 1).paths
+    with open("g.csv", "w", encoding="utf-8") as stream:
+        print("Path ; GROUP", file=stream)
+        for number, name in enumerate(names):
+            print(f'"{name}"; {name.split("/")[0]}{" " * (number % 2)}', file=stream)
+    prepare(root, *BY_CLASS, "--groups", "g.csv")
+    train, test = side("train"), side("test")
+    assert not {name.split("/")[0] for name in train.names} & {name.split("/")[0] for name in test.names}
+
+
+def test_paths_of_other_systems_are_found(root, tmp_path):
+    name = "patient 0/Tumo\u0308r/0, x.png"  # the other form of the letter
+    write_csv("t.csv", [(name.replace("/", "\\"), "a"), (f"./{FIRST[:-8]}1, x.png", "b")])
+    assert from_csv("t.csv", root).paths == (FIRST, f"{FIRST[:-8]}1, x.png")

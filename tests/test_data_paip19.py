@@ -224,11 +224,28 @@ def test_a_tile_shows_the_place_that_its_name_says(tmp_path):
             assert half[:, :30].mean() > 100 and half[:, 34:].mean() < 30
 
 
-def test_the_slides_own_resolution_goes_before_mpp(tmp_path):
+def test_a_given_resolution_overrules_what_the_slide_states(tmp_path):
     with slides.open_slide(make_slide(tmp_path / "a.svs", SIZE, mpp=0.25)) as slide:
-        assert slides.geometry(slide, tile=64, mpp=0.5, slide_mpp=0.1).side == (128, 128)
+        assert slides.geometry(slide, tile=64, mpp=0.5).side == (128, 128)
+        assert slides.geometry(slide, tile=64, mpp=0.5, slide_mpp=0.5).side == (64, 64)
     with slides.open_slide(make_slide(tmp_path / "b.svs", SIZE, mpp=None)) as slide:
         assert slides.geometry(slide, tile=64, mpp=0.5, slide_mpp=0.25).side == (128, 128)
+
+
+def test_hidden_files_are_no_slides_and_no_annotations(tmp_path):
+    for name in ("a.svs", "._a.svs", "x/b.svs", ".x/c.svs", "a.xml", "._a.xml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in slides.find_slides(tmp_path)] == ["a.svs", "b.svs"]
+    assert annotation.find_annotations(tmp_path) == {"a.xml": tmp_path / "a.xml"}
+
+
+def test_two_annotations_of_one_name_are_refused(tmp_path):
+    for folder in ("corrected", "old"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a_viable.tif").write_bytes(b"")
+    with pytest.raises(UserError, match=r"old/a_viable\.tif: .*corrected/a_viable\.tif has the same name"):
+        annotation.find_annotations(tmp_path)
 
 
 def test_the_grid_is_the_mean_of_each_cell_however_it_is_read(tmp_path, monkeypatch):

@@ -8,8 +8,8 @@ import pytest
 from data_material import NOBODY, make_images, run_as_user, small_command
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import check_listable, find_images, same_but_for_case
 from fewshot_wsi.foundation.lists import read_groups, read_list
-from fewshot_wsi.prepare_data.images import check_listable, find_images, same_but_for_case
 from fewshot_wsi.prepare_data.links import link_folder
 from fewshot_wsi.prepare_data.publish import groups, lists, publish
 
@@ -161,3 +161,16 @@ publish('meta', {'a.txt': write})""")
     result = run_as_user(script, cwd=tmp_path, file_limit=10_000_000)
     assert (result.returncode, os.listdir(tmp_path)) == (2, ["command.py"])
     assert "no space left on the device; free some space" in result.stderr
+
+
+def test_two_links_to_one_folder_both_count_and_a_link_upwards_does_not(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store/1.png").write_bytes(b"")
+    tiles = tmp_path / "tiles"
+    for name in ("benign", "tumour"):
+        (tiles / name).mkdir(parents=True)
+        (tiles / name / "images").symlink_to(tmp_path / "store")
+    (tiles / "benign/up").symlink_to(tiles)
+    (tiles / "2.jfif").write_bytes(b"")
+    (tiles / "._3.png").write_bytes(b"")
+    assert find_images(tiles) == ["2.jfif", "benign/images/1.png", "tumour/images/1.png"]

@@ -161,6 +161,30 @@ def test_large_features_take_the_float64_factor():
     assert predict("Ridge", support, labels, query, augmentation=augmentation).shape == plain[3].shape[:2]
 
 
+@pytest.mark.parametrize("clf", CLASSIFIERS)
+def test_features_of_any_size_are_classified_as_written_out_or_refused(clf):
+    dictionary, support, labels, query = world(scale=1e6)
+    augmentation = LatentAugmentation(dictionary, 20)
+    if clf == "logistic_regression":  # the penalty is lost in rounding
+        with pytest.raises(UserError, match="too large, or too uneven, for the batched solver"):
+            predict(clf, support, labels, query, augmentation=augmentation)
+    else:
+        want = written_out(clf, augmentation, support, labels, query)
+        assert (predict(clf, support, labels, query, augmentation=augmentation) == want).mean() > 0.98
+    huge = make_dictionary(dictionary.prototypes * 1e24, dictionary.covariances * 1e48, num_shift_vectors=20)
+    with pytest.raises(UserError, match="features reach 1e.30, too large for latent augmentation"):
+        predict(clf, support * np.float32(1e24), labels, query * np.float32(1e24),
+                augmentation=LatentAugmentation(huge, 20))
+
+
+def test_a_dictionary_with_negative_variances_is_refused():
+    dictionary = world()[0]
+    broken = dictionary.covariances.copy()
+    broken[1, 3, 3] = -0.1
+    with pytest.raises(UserError, match="negative variances"):
+        make_dictionary(dictionary.prototypes, broken, num_shift_vectors=20).shifts(1)
+
+
 def test_banks_over_the_limit_are_made_again(monkeypatch):
     dictionary, support, labels, query = world(prototypes=8)
     augmentation = LatentAugmentation(dictionary, 20)

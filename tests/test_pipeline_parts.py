@@ -96,7 +96,7 @@ def test_a_missing_class_or_folder_is_named(tmp_path):
     make_folders(tmp_path, ["benign/1.png"])
     with pytest.raises(UserError, match="no images of class 'tumour'"):
         list_folder(tmp_path, ("benign", "tumour"))
-    with pytest.raises(UserError, match="no such folder of images"):
+    with pytest.raises(UserError, match="absent: no such folder"):
         list_folder(tmp_path / "absent", ("benign",))
 
 

@@ -89,7 +89,7 @@ def test_quickstart_finds_a_folder_of_tiles_from_where_the_user_stands(name, tmp
                           env={**os.environ, "VIRTUAL_ENV": str(environment), "PYTHONPATH": os.pathsep.join(
                               path for path in sys.path if path.endswith("site-packages"))})
     assert done.returncode == 2
-    assert f"{tmp_path}/my tiles/CRC5/data/train: no such folder of images" in done.stderr
+    assert f"{tmp_path}/my tiles/CRC5/data/train: no such folder" in done.stderr
 
 
 def test_help_of_quickstart_needs_no_installation():

@@ -14,6 +14,7 @@ from fewshot_wsi.prepare_data.publish import groups, lists, publish, table
 from fewshot_wsi.prepare_data.splits import grouped_split, stratified_split
 from fewshot_wsi.prepare_data.table import from_csv, from_folders, number_classes, with_groups
 
+SPLITS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing", "dev", "holdout"))
 EXAMPLE = """examples:
   python tools/prepare_data/folder.py tiles --name mine              # tiles/<class>/…, a fifth of each class held out
   python tools/prepare_data/folder.py tiles --name mine --class_part 1 --group_part 0    # tiles/<patient>/<class>/…
@@ -30,6 +31,8 @@ def main(argv=None):
     args = parse_args(argv)
     images = read_table(args)
     labels, classes = number_classes(images, args.classes)
+    if len(classes) == 1:
+        raise UserError(f"{args.csv or args.root}: all images are of one class, {classes[0]!r}; a classifier needs two")
     held, kept = choose_side(images, labels, classes, args)
     counts = np.array([np.bincount(labels[kept & (held == side)], minlength=len(classes)) for side in (False, True)])
     refuse_one_sided(counts, classes)
@@ -52,8 +55,8 @@ def parse_args(argv):
     parser.add_argument("root", type=Path, help="data root: the lists' paths are relative to it")
     parser.add_argument("--name", required=True, help="name of the data set: letters, digits, _ and -")
     parser.add_argument("--csv", type=Path, help="table of the images; without it the folders below the root tell")
-    parser.add_argument("--class_part", type=int, default=0,
-                        help="which folder of a path names the class, 0 the first, -1 the last (default: %(default)s)")
+    parser.add_argument("--class_part", type=int,
+                        help="which folder of a path names the class, 0 the first, -1 the last (default: 0)")
     parser.add_argument("--group_part", type=int, help="which folder names the group (slide, patient)")
     parser.add_argument("--split_part", type=int, help="which folder names the split")
     parser.add_argument("--groups", type=Path, help="CSV path,group (slide, patient, original tile)")
@@ -79,9 +82,26 @@ def parse_args(argv):
 
 
 def read_table(args):
-    table = from_csv(args.csv, args.root) if args.csv else \
-        from_folders(args.root, args.class_part, args.group_part, args.split_part)
+    if args.csv:
+        table = from_csv(args.csv, args.root)
+    else:
+        table = from_folders(args.root, args.class_part or 0, args.group_part, args.split_part)
+        if args.class_part is None:
+            check_classes(args.root, table)
     return with_groups(table, args.groups) if args.groups else table
+
+
+def check_classes(root, table):
+    """Where nobody has said which folders name the classes: refuse splits, and say what deeper folders there are."""
+    names = sorted(set(table.classes))
+    if len(names) > 1 and all(name.lower() in SPLITS for name in names):
+        raise UserError(f"{root}: the first folders, {', '.join(names)}, look like splits; give --class_part 1 "
+                        "--split_part 0 and --splits TRAIN TEST, or --class_part 0 if they are classes")
+    deeper = sorted({path.split("/")[1] for path in table.paths if path.count("/") > 1})
+    if deeper:
+        shown = ", ".join(deeper[:8]) + " …" * (len(deeper) > 8)
+        print(f"notice: images lie two folders deep or more: the first ({', '.join(names)}) name the classes; "
+              f"--class_part 1 takes the second ({shown})", file=sys.stderr)
 
 
 def choose_side(table, labels, classes, args):

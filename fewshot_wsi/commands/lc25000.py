@@ -13,8 +13,8 @@ import numpy as np
 from joblib import cpu_count
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.prepare_data.archive import unpack
-from fewshot_wsi.prepare_data.images import find_images
 from fewshot_wsi.prepare_data.links import link_folder
 from fewshot_wsi.prepare_data.originals import find_originals
 from fewshot_wsi.prepare_data.publish import groups, lists, publish

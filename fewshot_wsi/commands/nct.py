@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.meta_test.protocol import novel_tag
 from fewshot_wsi.prepare_data.archive import unpack
 from fewshot_wsi.prepare_data.download import ZENODO, fetch, record_files
-from fewshot_wsi.prepare_data.images import find_images
 from fewshot_wsi.prepare_data.links import link_folder
 from fewshot_wsi.prepare_data.publish import lists, publish
 from fewshot_wsi.prepare_data.splits import random_split, stratified_split

@@ -10,10 +10,10 @@ from pathlib import Path
 from joblib import Parallel, cpu_count, delayed
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import check_listable, same_but_for_case
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.prepare_data.annotation import files_of, find_annotations
 from fewshot_wsi.prepare_data.cutting import CLASSES, Job, Settings, cut, finished
-from fewshot_wsi.prepare_data.images import check_listable, same_but_for_case
 from fewshot_wsi.prepare_data.publish import groups, lists, publish
 from fewshot_wsi.prepare_data.slides import find_slides
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import ImageList, read_groups, read_list
+from fewshot_wsi.foundation.tables import plain_path
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def _class_names(images, given):
 def _groups(images, tables):
     """(groups, which table) of the first table that knows one of the images, or (None, None)."""
     for number, table in enumerate(tables):
-        if any(name in table for name in images.names):
-            return tuple(table.get(name) or None for name in images.names), number
+        found = tuple(table.get(plain_path(name)) or None for name in images.names)
+        if any(found):
+            return found, number
     return None, None

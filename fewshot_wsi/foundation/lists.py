@@ -1,6 +1,5 @@
 """Image lists (`path` or `path label` a line) and group tables (CSV `path,group`)."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.tables import plain_path, read_table, unique_rows
 
 _LABELED = re.compile(r"^(.*\S)\s+(\d+)$")
 
@@ -67,28 +67,26 @@ def check_labels(labels, num_classes, path):
 
 
 def read_groups(path):
-    """CSV with the columns `path` and `group`: dict from path (as in the lists) to group name."""
-    path = Path(path)
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if not {"path", "group"} <= set(reader.fieldnames or ()):
-                raise UserError(f"{path}: the first line must name the columns path,group")
-            return {row["path"]: row["group"] for row in reader}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such group table") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a readable CSV ({error})") from None
+    """CSV with the columns `path` and `group`: dict from path (see `tables.plain_path`) to group name.
+
+    UserError: an image that is named twice, with two groups; a row without path."""
+    rows = read_table(path, ("path", "group"), ("path", "group"))
+    nameless = next((line for line, row in rows if not row["path"]), None)
+    if nameless:
+        raise UserError(f"{path}, line {nameless}: no path")
+    rows = [(line, {**row, "path": plain_path(row["path"])}) for line, row in rows]
+    unique_rows(rows, "path", path)
+    return {row["path"]: row["group"] for _, row in rows}
 
 
 def groups_of(names, table, path):
     """(N,) int64 group numbers of `names`, equal where the groups are; UserError if one has no group in `table`."""
-    missing = [name for name in names if not table.get(name)]
+    missing = [name for name in names if not table.get(plain_path(name))]
     if missing:
         raise UserError(f"{path}: {len(missing)} of {len(names)} images have no group, the first is {missing[0]!r}; "
                         "paths must be as in the list")
     numbers = {}
-    return np.array([numbers.setdefault(table[name], len(numbers)) for name in names], dtype=np.int64)
+    return np.array([numbers.setdefault(table[plain_path(name)], len(numbers)) for name in names], dtype=np.int64)
 
 
 def slides_of(names, part, path):

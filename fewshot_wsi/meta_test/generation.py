@@ -9,6 +9,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import labels_sha256, load_labels
 from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, slides_of
+from fewshot_wsi.foundation.tables import plain_path
 from fewshot_wsi.meta_test.remedies import extract_command, list_command
 from lowshot.sampling import Pool, draw_tasks
 from lowshot.tasks import load_tasks, make_task_set, save_tasks
@@ -119,7 +120,7 @@ def _group_numbers(plan, paths):
         if table:
             rows = read_groups(table)
             groups_of(listed, rows, table)  # names the first image without a group
-            group_names[name] = [rows[path] for path in listed]
+            group_names[name] = [rows[plain_path(path)] for path in listed]
         elif image_set.slide is not None:
             group_names[name] = _slides(plan, name, paths, always=True).tolist()
     numbers = {}

@@ -12,6 +12,7 @@ import numpy as np
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.lists import read_groups, read_list, slides_of
+from fewshot_wsi.foundation.tables import plain_path
 from lowshot.influence import build_units
 
 SIDES = ("support", "query")
@@ -116,7 +117,7 @@ class Sources:
         names, groups = self._list(path).names, {}
         for table in tables:
             groups |= self._once(("groups", table), lambda table=table: read_groups(table)) or {}
-        found = [groups.get(name) or (name,) for name in names]
+        found = [groups.get(plain_path(name)) or (name,) for name in names]
         alone = sum(isinstance(group, tuple) for group in found)
         if groups and alone:
             self._notice(f"{', '.join(tables)}: {alone} of {len(names)} images of {path} have no group there; " + (

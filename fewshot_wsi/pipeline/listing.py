@@ -1,14 +1,12 @@
 """Lists made from what lies in folders: the data stage of protocols that bring only images."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, write_list
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def list_folder(root, classes):
@@ -17,17 +15,14 @@ def list_folder(root, classes):
 
     Returns (names relative to root, labels (N,) int64), ordered by label and name. UserError where the folder or a
     class is missing."""
-    root = Path(root)
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder of images")
     named = {name: label for label, name in enumerate(classes)}
     numbered = {str(label): label for label in range(len(classes))}
     rows = []
-    for folder, _, files in os.walk(root, followlinks=True):
-        parts = Path(folder).relative_to(root).parts
+    for path in find_images(root):
+        parts = path.split("/")[:-1]
         label = next((known[part] for known in (named, numbered) for part in reversed(parts) if part in known), None)
         if label is not None:
-            rows += [(label, Path(*parts, name).as_posix()) for name in files if name.lower().endswith(SUFFIXES)]
+            rows.append((label, path))
     for label, name in enumerate(classes):
         if not any(row[0] == label for row in rows):
             raise UserError(f"{root}: no images of class {name!r}; they lie in folders named {name!r}, or '{label}' "

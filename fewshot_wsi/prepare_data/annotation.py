@@ -12,6 +12,7 @@ from defusedxml.ElementTree import ParseError, parse
 from PIL import Image, ImageDraw
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import find_files
 
 LAYERS = ("whole", "viable")
 COLOURS = {65535: "whole", 255: "viable"}  # ImageScope's LineColor is 0xBBGGRR: yellow, red
@@ -21,13 +22,13 @@ _FINE = 2  # sub-cells a side when polygons are drawn
 
 def find_annotations(folder):
     """dict from file name without suffix to path, of all .tif, .tiff and .xml below `folder`; keys hold the suffix
-    as '.tif' or '.xml'."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    kinds = {".tif": ".tif", ".tiff": ".tif", ".xml": ".xml"}
-    return {path.stem + kinds[path.suffix.lower()]: path for path in sorted(folder.rglob("*"))
-            if path.suffix.lower() in kinds and path.is_file()}
+    as '.tif' or '.xml'. UserError: two files of one name."""
+    found = {}
+    for path in (Path(folder, name) for name in find_files(folder, (".tif", ".tiff", ".xml"))):
+        key = path.stem + (".xml" if path.suffix.lower() == ".xml" else ".tif")
+        if found.setdefault(key, path) != path:
+            raise UserError(f"{path}: {found[key]} has the same name; leave the one that counts")
+    return found
 
 
 def files_of(name, known):

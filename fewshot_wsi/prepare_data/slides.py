@@ -9,6 +9,7 @@ import openslide
 from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import find_files
 
 SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif"})
 CELL = 8.0         # micrometres a side: a tile at 20x is 14 cells wide
@@ -47,10 +48,7 @@ def open_slide(path):
 
 def find_slides(folder):
     """Paths of the slides below `folder`, sorted by name and then by path. UserError where there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    slides = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
+    slides = [Path(folder, name) for name in find_files(folder, SUFFIXES)]
     if not slides:
         raise UserError(f"{folder}: no slide below this folder ({', '.join(sorted(SUFFIXES))})")
     return sorted(slides, key=lambda path: (path.stem, path.as_posix()))
@@ -59,9 +57,9 @@ def find_slides(folder):
 def geometry(slide, *, tile, mpp, slide_mpp=None):
     """Geometry of `slide` for tiles of `tile` pixels at `mpp` µm a pixel.
 
-    slide_mpp: µm a pixel of level 0 for slides that do not state it; a statement of the slide goes first.
+    slide_mpp: µm a pixel of level 0, whatever the slide states; None: what it states.
     UserError: no resolution known, or the slide is coarser than wanted."""
-    own = _stated_mpp(slide) or (slide_mpp and (slide_mpp, slide_mpp))
+    own = (slide_mpp, slide_mpp) if slide_mpp else _stated_mpp(slide)
     if not own:
         raise UserError("states no micrometres per pixel (mpp); give --mpp if you know it")
     scale = tuple(mpp / axis for axis in own)  # level-0 pixels for one pixel of a tile

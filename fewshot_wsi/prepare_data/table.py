@@ -1,14 +1,15 @@
 """The images of a data set and what is known of each: class, group, side. From class folders or from a CSV."""
 
-import csv
+import unicodedata
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.image_files import check_listable, find_images, same_but_for_case
 from fewshot_wsi.foundation.lists import groups_of, read_groups
-from fewshot_wsi.prepare_data.images import check_listable, find_images, same_but_for_case
+from fewshot_wsi.foundation.tables import plain_path, read_table
 
 COLUMNS = ("path", "label", "group", "split")
 
@@ -38,13 +39,16 @@ def from_folders(root, class_part=-1, group_part=None, split_part=None):
 
 
 def from_csv(path, root):
-    """Table of a CSV with the columns path,label[,group][,split], separated by commas or semicolons.
+    """Table of a CSV with the columns path,label[,group][,split]; see `tables.read_table`.
 
-    Paths are relative to `root`, or absolute and below it. UserError names the line: a missing column or value, a
-    path twice or outside root; images that are not there are counted and the first is named."""
+    Paths are relative to `root`, or absolute and below it, with slashes or backslashes, letters in either form.
+    UserError names the line: a missing column or value, a path twice or outside root; images that are not there are
+    counted and the first is named."""
     path, root = Path(path), Path(root)
-    rows = _rows(path)
-    names = [_below(root, row["path"], path, line) for line, row in rows]
+    rows = read_table(path, COLUMNS, ("path", "label"))
+    if not rows:
+        raise UserError(f"{path}: no image below the first line")
+    names = [_on_disk(root, _below(root, row["path"], path, line)) for line, row in rows]
     check_listable(names, path)
     first = {}
     for name, (line, row) in zip(names, rows, strict=True):
@@ -55,7 +59,7 @@ def from_csv(path, root):
     missing = [name for name in names if not (root / name).is_file()]
     if missing:
         raise UserError(f"{path}: {len(missing)} of {len(names)} images are not below {root}, the first is "
-                        f"{missing[0]!r}; name the folder that the paths start from with --root")
+                        f"{missing[0]!r}; name the folder that the paths start from instead of {root}")
 
     def column(key):
         return tuple(row[key] for _, row in rows) if key in rows[0][1] else None
@@ -66,7 +70,7 @@ def with_groups(table, csv_path):
     """`table` with the groups of a CSV path,group; UserError for an image without one."""
     known = read_groups(csv_path)
     groups_of(table.paths, known, csv_path)
-    return replace(table, groups=tuple(known[name] for name in table.paths))
+    return replace(table, groups=tuple(known[plain_path(name)] for name in table.paths))
 
 
 def number_classes(table, order=None):
@@ -97,36 +101,20 @@ def _part(root, path, part):
     return folders[part]
 
 
-def _rows(path):
-    """[(line number, dict)] of a CSV; keys are the COLUMNS it has, values stripped."""
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            head = stream.readline()
-            stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=";" if ";" in head and "," not in head else ",", strict=True)
-            header = reader.fieldnames or []
-            rows = [(reader.line_num, {key: (row[key] or "").strip() for key in COLUMNS if key in header})
-                    for row in reader]
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: no such CSV") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
-    if not {"path", "label"} <= set(header):
-        raise UserError(f"{path}: the first line must name the columns path,label[,group][,split]; "
-                        f"it names {','.join(header) or 'nothing'}")
-    if not rows:
-        raise UserError(f"{path}: no image below the first line")
-    return rows
-
-
 def _below(root, name, path, line):
     if not name:
         raise UserError(f"{path}, line {line}: no path")
-    full = Path(name)
+    full = Path(name if (root / name).is_file() else name.replace("\\", "/"))
     if full.is_absolute():
         if not full.is_relative_to(root.absolute()):
-            raise UserError(f"{path}, line {line}: {name} does not lie below {root}; give --root")
+            raise UserError(f"{path}, line {line}: {name} does not lie below {root}")
         full = full.relative_to(root.absolute())
     if ".." in full.parts:
-        raise UserError(f"{path}, line {line}: {name!r} leads out of {root}; give --root and paths below it")
+        raise UserError(f"{path}, line {line}: {name!r} leads out of {root}; give paths below it")
     return full.as_posix()
+
+
+def _on_disk(root, name):
+    """`name`, or the same name with its letters in the other form, where that is the one of an image."""
+    forms = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return next((form for form in forms if (root / form).is_file()), name)

@@ -19,6 +19,7 @@ CLASSIFIERS = {
     "nearest_centroid": centroid,
 }
 SOLVERS = ("batched", "sklearn")
+LARGEST = 1e15  # level of a feature up to which sums of its squares keep to float32, as latent augmentation does
 BLOCK_BYTES = 2**23  # float64 supports and queries worked on at once: what a cache holds
 
 
@@ -40,6 +41,8 @@ def predict(clf, support, labels, query, *, solver="batched", device="cpu", augm
     numbers = np.arange(len(support)) if task_numbers is None else np.asarray(task_numbers)
     _check_names(clf, solver, augmentation)
     labels = _check_arrays(support, np.asarray(labels), query, numbers)
+    if augmentation is not None and solver == "batched":
+        _check_size(support, query, augmentation.dictionary.prototypes)
     if len(support) == 0:
         return np.empty(query.shape[:2], dtype=np.int64)
     if solver == "sklearn":
@@ -54,7 +57,11 @@ def predict(clf, support, labels, query, *, solver="batched", device="cpu", augm
         for start in range(0, len(members), step):
             rows = _span(members[start:start + step])
             coded = np.searchsorted(classes, labels[rows])  # (t, n) in [0, ways)
-            predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
+            try:
+                predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
+            except np.linalg.LinAlgError:
+                raise UserError(f"{clf}: the features are too large, or too uneven, for the batched solver; scale them "
+                                "to unit length, or use --solver sklearn") from None
     return predicted
 
 
@@ -106,6 +113,13 @@ def _check_names(clf, solver, augmentation):
         if solver == "sklearn":
             raise UserError("expected latent augmentation has no scikit-learn form; "
                             "use --solver batched or --latent sampled")
+
+
+def _check_size(*arrays):
+    largest = max(np.abs(array).max(initial=0) for array in arrays)
+    if largest > LARGEST:
+        raise UserError(f"features reach {largest:.0e}, too large for latent augmentation, which works in float32; "
+                        "scale them down, or use --solver sklearn")
 
 
 def _check_arrays(support, labels, query, numbers):

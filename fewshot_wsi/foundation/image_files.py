@@ -6,31 +6,42 @@ from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
 
-SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".j2k", ".bmp", ".webp"})
 
 
 def find_images(root):
-    """Relative POSIX paths (list of str, sorted by code point) of all images below `root`; links are followed.
+    """Relative POSIX paths (list of str, sorted by code point) of all images below `root`; see `find_files`.
 
-    Hidden files and folders are passed over. UserError: no such folder, no image, a name that no list can hold.
+    UserError: no such folder, no image, a name that no list can hold.
+    """
+    found = find_files(root, SUFFIXES)
+    if not found:
+        raise UserError(f"{root}: no image below this folder ({', '.join(sorted(SUFFIXES))})")
+    check_listable(found, root)
+    return found
+
+
+def find_files(root, suffixes):
+    """Relative POSIX paths (list of str, sorted by code point) of all files below `root` that end in one of `suffixes`.
+
+    Hidden files and folders are passed over, `._` files of macOS among them. Links are followed, two links to one
+    folder both, but not a link to a folder that it lies in. UserError: no such folder.
     """
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    found, seen = [], set()
+    found, above = [], {}  # above: the folders that each folder lies in, itself among them
     for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
         place = os.stat(folder)
-        if (place.st_dev, place.st_ino) in seen:  # a link back up the tree
+        place, parents = (place.st_dev, place.st_ino), above.get(os.path.dirname(folder), frozenset())
+        if place in parents:
             folders.clear()
             continue
-        seen.add((place.st_dev, place.st_ino))
+        above[folder] = parents | {place}
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = Path(folder).relative_to(root)
         found += [(relative / name).as_posix() for name in files
-                  if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES]
-    if not found:
-        raise UserError(f"{root}: no image below this folder ({', '.join(sorted(SUFFIXES))})")
-    check_listable(found, root)
+                  if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes]
     return sorted(found)
 
 

@@ -1,0 +1,79 @@
+"""CSV tables as people and spreadsheets write them: one reader for all, and every ambiguity refused with its line."""
+
+import csv
+import unicodedata
+from pathlib import Path
+
+from fewshot_wsi.foundation.errors import UserError
+
+DELIMITERS = (",", ";", "\t")
+
+
+def read_table(path, columns, required):
+    """[(line number, dict)] of a CSV whose first line names columns; keys are those of `columns` that it has.
+
+    Commas, semicolons or tabs, with Excel's first line `sep=;` or without; blanks around names and values, and capitals
+    in names of columns, do not count. UserError: no such file, not UTF-8, a `required` column that is missing, a column
+    twice, a row with more or fewer values than columns.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such CSV") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
+    lines, skipped = text.splitlines(keepends=True), 0
+    given = lines[0].strip().lower().removeprefix("sep=") if lines and lines[0].lower().startswith("sep=") else None
+    if given is not None:
+        lines, skipped = lines[1:], 1
+    delimiter = given or _delimiter(lines[0] if lines else "", columns)
+    try:
+        rows = csv.reader(lines, delimiter=delimiter, strict=True)
+        header = [name.strip().lower() for name in next(rows, [])]
+        _check_header(path, header, columns, required)
+        return [(rows.line_num + skipped, _row(path, rows.line_num + skipped, header, values, columns))
+                for values in rows if any(value.strip() for value in values)]
+    except (csv.Error, TypeError) as error:  # TypeError: a delimiter that is none
+        raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
+
+
+def unique_rows(rows, key, path):
+    """UserError for two rows with the same `key`, unless they are the same in everything."""
+    first = {}
+    for line, row in rows:
+        earlier, known = first.setdefault(row[key], (line, row))
+        if known != row:
+            raise UserError(f"{path}, line {line}: {row[key]!r} stands in line {earlier} already, with other values")
+
+
+def plain_path(name):
+    """A path as lists and tables are compared: slashes, no ./ in front, one form of letters (NFC)."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/").removeprefix("./"))
+
+
+def _delimiter(head, columns):
+    """The one that splits a first line into the most of the known columns."""
+    def known(delimiter):
+        return len({name.strip().strip('"').lower() for name in head.split(delimiter)} & set(columns))
+    return max(DELIMITERS, key=known)
+
+
+def _check_header(path, header, columns, required):
+    missing = [name for name in required if name not in header]
+    if missing:
+        wanted = ",".join(required) + "".join(f"[,{name}]" for name in columns if name not in required)
+        raise UserError(f"{path}: the first line must name the columns {wanted}; it names "
+                        f"{','.join(header) or 'nothing'}")
+    twice = next((name for name in columns if header.count(name) > 1), None)
+    if twice:
+        raise UserError(f"{path}: the first line names the column {twice!r} twice; leave one out")
+
+
+def _row(path, line, header, values, columns):
+    if len(values) > len(header) and not any(value.strip() for value in values[len(header):]):
+        values = values[:len(header)]  # a spreadsheet's empty columns
+    if len(values) != len(header):
+        raise UserError(f"{path}, line {line}: {len(values)} values in {len(header)} columns; a value that holds the "
+                        "separator stands in quotation marks")
+    return {name: value.strip() for name, value in zip(header, values, strict=True) if name in columns}
