@@ -112,13 +112,14 @@ def from_tiles(kind, setting, size, n, steps, workers, folder, list_file):
     loader = build_loader(dataset, BatchSampler(len(dataset), n, 0), workers)
     ahead = 2 * workers
     with workers_of(loader), tf32(True):
-        batches = itertools.islice(iter(loader), ahead + max(steps, ahead))
-        for batch in itertools.islice(batches, ahead):
-            step(batch_of(batch))
+        batches = itertools.islice(map(batch_of, loader), ahead + max(steps, ahead))
+        batches = model.data_preprocessor.ahead(batches)
+        for _, ready in itertools.islice(batches, ahead):
+            step(ready)
         synchronize()
         start, images = time.perf_counter(), 0
-        for batch in batches:
-            step(batch_of(batch))
+        for batch, ready in batches:
+            step(ready)
             images += len(batch["labels"])
         synchronize()
         return images / (time.perf_counter() - start)

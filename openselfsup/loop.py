@@ -1,6 +1,7 @@
 """The training loop: MMEngine's, made to begin anywhere in an epoch, to stop on request, and to stop at NaN."""
 
 import torch
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop
 
 from fewshot_wsi.foundation.errors import UserError
@@ -45,8 +46,9 @@ class TrainLoop(EpochBasedTrainLoop):
         self.dataloader.batch_sampler.start_at(self._epoch, done)
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        for index, batch in enumerate(self.dataloader, start=done):
-            self.run_iter(index, batch_of(batch))
+        batches = self.preprocess.ahead(map(batch_of, self.dataloader))
+        for index, (batch, ready) in enumerate(batches, start=done):
+            self.run_iter(index, batch, ready)
             if self.between_updates:
                 self.stopped_by = self.stop.agreed()
             if self.stopped_by and index + 1 < self.batches:
@@ -58,12 +60,17 @@ class TrainLoop(EpochBasedTrainLoop):
     def between_updates(self):
         return self._iter % self.update_interval == 0 or self._iter == self._max_iters
 
-    def run_iter(self, index, batch):
+    @property
+    def preprocess(self):
+        model = self.runner.model
+        return (model.module if is_model_wrapper(model) else model).data_preprocessor
+
+    def run_iter(self, index, batch, ready):
         # the random state of an iteration follows from the run's seed: nothing about it need be saved
         stream = sequence(self.runner.seed, "train/iteration", self._iter, distributed.rank())
         torch.manual_seed(int(stream.generate_state(1, "uint64")[0] >> 1))
         self.runner.call_hook("before_train_iter", batch_idx=index, data_batch=batch)
-        outputs = self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+        outputs = self.runner.model.train_step(ready, optim_wrapper=self.runner.optim_wrapper)
         self._note_loss(outputs["loss"])
         self.runner.call_hook("after_train_iter", batch_idx=index, data_batch=batch, outputs=outputs)
         self._iter += 1

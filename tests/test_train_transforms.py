@@ -142,6 +142,18 @@ def test_mixed_precision_leaves_the_augmentations_alone(tile):
     assert got.dtype == torch.float32 and torch.equal(got, want)
 
 
+def test_batches_prepared_ahead_are_the_batches_prepared_one_by_one(tile):
+    pipeline = build_pipeline(CLP, on_device=True)
+    preprocess = Preprocess(pipeline)
+    batches = [dict(images=torch.from_numpy(image)[None, None], parameters=torch.from_numpy(parameters)[None, None],
+                    labels=torch.tensor([i]), skipped=torch.tensor([0]))
+               for i, (image, parameters) in enumerate(pipeline(tile, generator(0, "test/a", i)) for i in range(5))]
+    ahead = list(preprocess.ahead(iter(batches)))
+    assert [given is batch for (given, _), batch in zip(ahead, batches, strict=True)] == [True] * 5
+    for (_, ready), batch in zip(ahead, batches, strict=True):
+        assert torch.equal(ready["images"], preprocess(batch)["images"]) and preprocess(ready) is ready
+
+
 def test_normalisation_on_the_device_equals_torchvisions(tile):
     steps = [dict(type="ToTensor"), dict(type="Normalize", mean=[.485, .456, .406], std=[.229, .224, .225])]
     for pipeline in (build_pipeline(steps), build_pipeline([], normalize=dict(mean=[.485, .456, .406],

@@ -5,7 +5,6 @@ Levels are not rounded between operations; that is the only difference from the 
 """
 
 import torch
-from torch.nn import functional as F
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -54,16 +53,15 @@ def saturation(images, factors):
 
 def hue(images, shifts):
     """Turn the colour circle by `shifts` (n,) turns: to hue, saturation, value and back, in closed form."""
-    value, _ = images.max(1)
+    value = images.amax(1)
     chroma = value - images.amin(1)
     r, g, b = images.unbind(1)
-    safe = torch.where(chroma > 0, chroma, 1.0)
-    sector = torch.where(value == r, (g - b) / safe % 6,
-                         torch.where(value == g, (b - r) / safe + 2, (r - g) / safe + 4))
-    sector = (sector + 6 * shifts[:, None, None]) % 6
-    # channel c = value − chroma · clamp(min(k, 4 − k), 0, 1), k = (offset_c + sector) mod 6
-    k = torch.stack([(offset + sector) % 6 for offset in (5, 3, 1)], 1)
-    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp_(0, 1)
+    is_red, is_green = value == r, value == g
+    sector = torch.where(is_red, g - b, torch.where(is_green, b - r, r - g)).div_(chroma.clamp_min(1e-6))
+    sector += torch.where(is_red, 0.0, torch.where(is_green, 2.0, 4.0)) + 6 * shifts[:, None, None]
+    # channel c = value − chroma · (2 − clamp(|k − 2|, 1, 2)), k = (offset_c + sector) mod 6
+    distance = torch.stack([sector + offset for offset in (5, 3, 1)], 1).remainder_(6).sub_(2).abs_().clamp_(1, 2)
+    return torch.addcmul((value - 2 * chroma)[:, None], chroma[:, None], distance)
 
 
 _STEPS = (brightness, contrast, saturation, hue)
@@ -79,17 +77,26 @@ def jitter(images, parameters):
 
 
 def blur(images, sigmas, sigma_max):
-    """Separable Gaussian filter with one standard deviation (pixels) an image, cut off at 4 · sigma_max."""
-    n, channels, height, width = images.shape
-    reach = max(1, min(int(4 * sigma_max + 0.5), height - 1, width - 1))
-    at = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
-    kernels = torch.exp(-0.5 * (at / sigmas.to(images, non_blocking=True)[:, None]) ** 2)
-    kernels = (kernels / kernels.sum(1, keepdim=True)).repeat_interleave(channels, 0)  # (n · 3, taps)
-    x = images.reshape(1, n * channels, height, width)
-    x = F.pad(x, (reach,) * 4, mode="replicate")
-    x = F.conv2d(x, kernels[:, None, :, None], groups=n * channels)
-    x = F.conv2d(x, kernels[:, None, None, :], groups=n * channels)
-    return x.reshape(n, channels, height, width)
+    """Separable Gaussian filter with one standard deviation (pixels) an image, cut off at 4 · sigma_max.
+
+    One matrix product along the rows and one along the columns; on a GPU in float16, which is right to 0.1 of a level.
+    """
+    height, width = images.shape[2:]
+    reach = max(1, int(4 * sigma_max + 0.5))
+    levels = images.half() if images.is_cuda else images
+    down = _blur_matrices(sigmas.to(images, non_blocking=True), height, reach).to(levels)
+    across = down if width == height else _blur_matrices(sigmas.to(images, non_blocking=True), width, reach).to(levels)
+    return (down @ levels @ across.mT).to(images)
+
+
+def _blur_matrices(sigmas, size, reach):
+    """(n, 1, size, size): row i holds the weights of the pixels of which blurred pixel i is made; edges are repeated."""
+    at = torch.arange(-reach, reach + 1, device=sigmas.device)
+    weights = torch.exp(-0.5 * (at / sigmas[:, None]) ** 2)  # (n, taps)
+    weights /= weights.sum(1, keepdim=True)
+    pixels = (torch.arange(size, device=sigmas.device) + at[:, None]).clamp_(0, size - 1)  # (taps, size)
+    which = torch.zeros(len(at), size, size, device=sigmas.device).scatter_(2, pixels[..., None], 1)
+    return (weights @ which.flatten(1)).view(-1, 1, size, size)
 
 
 def solarize(images, threshold):
