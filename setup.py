@@ -6,6 +6,6 @@ ROOMS = ["fewshot_wsi", "fewshot_wsi.*", "lowshot", "lowshot.*", "openselfsup", 
 setup(
     packages=[*find_packages(include=ROOMS), "fewshot_wsi.configs"],
     package_dir={"fewshot_wsi.configs": "configs"},
-    package_data={"": ["py.typed"], "fewshot_wsi.report": ["*.j2", "*.js", "*.css", "*.json"],
+    package_data={"": ["py.typed", "*.pyi"], "fewshot_wsi.report": ["*.j2", "*.js", "*.css", "*.json"],
                   "fewshot_wsi.configs": ["**/*.py"]},
 )

@@ -5,8 +5,8 @@ import functools
 from threadpoolctl import threadpool_limits
 
 from lowshot.dictionary import load_dictionary
-from lowshot.latent_aug import LatentAugmentation
-from lowshot.solvers import predict
+from lowshot.latent_aug import LatentShifts
+from lowshot.prediction import predict
 
 PREFIX, PROTOTYPES = "BASE", 16  # of the dictionary
 DRAWS = 100
@@ -21,4 +21,4 @@ def predict_piece(support, labels, query, folder):
 @functools.cache
 def _augmentation(folder):
     """One object a process, so that its rotated banks are kept."""
-    return LatentAugmentation(load_dictionary(folder, PREFIX, PROTOTYPES), DRAWS)
+    return LatentShifts(load_dictionary(folder, PREFIX, PROTOTYPES), DRAWS)

@@ -9,9 +9,9 @@ import numpy as np
 from fewshot_wsi.foundation.seeds import generator
 from lowshot.influence import build_units, f1_influence
 from lowshot.intervals import bootstrap_interval, open_interval
+from lowshot.prediction import predict
 from lowshot.resampling import Bootstrap, Design, Rules, resample
 from lowshot.sampling import Pool, draw_tasks
-from lowshot.solvers import predict
 from lowshot.statistics import f1_scores
 
 WAYS, QUERIES, DIM, ENCODERS = 3, 15, 8, 2

@@ -24,8 +24,8 @@ from benchmarks._piece import DRAWS
 from benchmarks.solvers import source
 from fewshot_wsi.foundation.errors import run_command
 from fewshot_wsi.foundation.files import write_text
-from lowshot.latent_aug import LatentAugmentation
-from lowshot.solvers import predict
+from lowshot.latent_aug import LatentShifts
+from lowshot.prediction import predict
 
 ROWS = [("logistic_regression", "five", 10, 50), ("logistic_regression", "five", 1, None),
         ("logistic_regression", "nine", 10, None), ("Ridge", "five", 10, None), ("Ridge", "nine", 10, None),
@@ -50,7 +50,7 @@ def main(argv=None):
 
 def drawn(name, shots, tasks, args):
     origin = source(name, args.features)
-    return origin, origin.draw(shots, tasks), LatentAugmentation(origin.dictionary, DRAWS)
+    return origin, origin.draw(shots, tasks), LatentShifts(origin.dictionary, DRAWS)
 
 
 def measure(clf, name, shots, wanted, args):

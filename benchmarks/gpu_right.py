@@ -32,9 +32,10 @@ from benchmarks._synthetic import Tissue
 from fewshot_wsi.foundation.errors import UserError, run_command
 from fewshot_wsi.foundation.files import write_json
 from fewshot_wsi.foundation.seeds import generator
+from lowshot.classifiers import PUBLISHED
 from lowshot.dictionary import build_dictionary
-from lowshot.latent_aug import LatentAugmentation
-from lowshot.solvers import CLASSIFIERS, predict
+from lowshot.latent_aug import LatentShifts
+from lowshot.prediction import predict
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper
 from openselfsup.apis.recipe import load_recipe
@@ -217,12 +218,12 @@ def sync_bn(tiles):
 def solvers(tiles):
     """Predictions with sampled latent augmentation on the device and on the CPU, 5 and 9 ways, 1 and 10 shots."""
     device = "cuda" if DEVICE.type == "cuda" else "torch-cpu"
-    equal, total = dict.fromkeys(CLASSIFIERS, 0), 0
+    equal, total = dict.fromkeys(PUBLISHED, 0), 0
     for ways in (5, 9):
         tissue = Tissue("")
         base, (x, y) = (tissue.draw([size] * ways, f"{ways}/{part}")
                         for part, size in (("base", 600), ("tasks", 300)))
-        augmentation = LatentAugmentation(build_dictionary(base[0]), 100)
+        augmentation = LatentShifts(build_dictionary(base[0]), 100)
         for shots in (1, 10):
             rng = generator(0, "gpu_right/tasks", ways, shots)
             rows = [np.concatenate([rng.permutation(np.flatnonzero(y == c))[:shots + 15] for c in range(ways)])
@@ -231,7 +232,7 @@ def solvers(tiles):
             query = x[np.array([r[:, shots:].ravel() for r in rows])]
             labels = np.repeat(np.arange(ways), shots)
             total += query.shape[0] * query.shape[1]
-            for clf in CLASSIFIERS:
+            for clf in PUBLISHED:
                 there, here = (predict(clf, support, labels, query, augmentation=augmentation, device=one)
                                for one in (device, "cpu"))
                 equal[clf] += int((there == here).sum())

@@ -32,10 +32,10 @@ from benchmarks._piece import DRAWS, PREFIX, PROTOTYPES, predict_piece
 from benchmarks._synthetic import FEATURES, Tissue
 from fewshot_wsi.foundation.errors import UserError, run_command
 from fewshot_wsi.foundation.seeds import generator
+from lowshot.classifiers import PUBLISHED, find_classifier
 from lowshot.dictionary import build_dictionary, save_dictionary
-from lowshot.latent_aug import LatentAugmentation
-from lowshot.solvers import predict
-from lowshot.solvers.reference import ESTIMATORS, predict_task
+from lowshot.latent_aug import LatentShifts
+from lowshot.prediction import predict, predict_episode
 
 QUERIES = 15
 ROWS = [  # classifier, mode, tasks source, shots, what the speed-up should be
@@ -133,17 +133,17 @@ def measure(clf, mode, name, shots, wanted, args):
     origin = source(name, args.features)
     tasks = args.tasks if shots <= 10 else max(2, args.tasks // 5)
     support, labels, query = origin.draw(shots, tasks)
-    drawn = None if mode == "linear" else LatentAugmentation(origin.dictionary, DRAWS)
+    drawn = None if mode == "linear" else LatentShifts(origin.dictionary, DRAWS)
     ours = None if drawn is None else replace(drawn, kind=mode)
     predict(clf, support[:1], labels, query[:1], augmentation=ours)
-    slow, quick, theirs = [], [], []
+    estimator, slow, quick, theirs = find_classifier(clf).estimator, [], [], []
     for part in np.array_split(np.arange(tasks), args.repeats):
         start = time.perf_counter()
         found = predict(clf, support, labels, query, augmentation=ours)
         quick.append((time.perf_counter() - start) / tasks)
         for task in part:
             start = time.perf_counter()
-            theirs.append(predict_task(ESTIMATORS[clf](), support[task], labels, query[task], drawn, "", task))
+            theirs.append(predict_episode(estimator, support[task], labels, query[task], drawn, "", task))
             slow.append(time.perf_counter() - start)
     equal = (found == np.array(theirs)).mean()
     best = ""
@@ -157,7 +157,7 @@ def measure(clf, mode, name, shots, wanted, args):
 def optimum(support, labels, query, augmentation):
     """What logistic regression predicts at its optimum: scikit-learn at tol=1e-9, on float64."""
     exact = LogisticRegression(max_iter=20000, tol=1e-9)
-    return np.array([predict_task(exact, z.astype(np.float64), labels, q, augmentation, "", task)
+    return np.array([predict_episode(exact, z.astype(np.float64), labels, q, augmentation, "", task)
                      for task, (z, q) in enumerate(zip(support, query, strict=True))])
 
 
@@ -189,8 +189,8 @@ def scaling(args):
 def print_memory(args):
     origin = source("nine", args.features)
     support, labels, query = origin.draw(100, args.memory)
-    for clf in ESTIMATORS:
-        predict(clf, support, labels, query, augmentation=LatentAugmentation(origin.dictionary, DRAWS))
+    for clf in PUBLISHED:
+        predict(clf, support, labels, query, augmentation=LatentShifts(origin.dictionary, DRAWS))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"Nine ways, 100 shots, 100 draws, {args.memory} tasks, all classifiers: {peak:.2f} GiB at most")
 

@@ -29,6 +29,17 @@ class Comparison:
 
     exact = property(lambda self: self.way == EXACT)
 
+    def __str__(self):
+        text = (f"{100 * self.closed.mean:+.1f} points of F1, {self.closed} for further tasks from these rows "
+                f"(p {_p(self.p)})")
+        if self.open is None:
+            return text
+        return f"{text}, {self.open} for new ones" + ("" if self.open.p is None else f" (p {_p(self.open.p)})")
+
+
+def _p(value):
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
 
 def compare_scores(a, b, seed=0, units=None, influence=None, resampled=None):
     """Comparison of two methods' scores on the same tasks. a, b: (T,) floats.

@@ -38,6 +38,7 @@ class Dictionary:
     how: JSON-able facts of its making; `counts` are the tiles in each cluster.
     identity: hash that changes with any number that latent augmentation uses.
     bank: (K, S, D) stored shifts, usually memory-mapped, or None where they are rebuilt.
+    n_iter: iterations that k-means took; None where the dictionary was read from files.
     """
     prototypes: np.ndarray
     covariances: np.ndarray
@@ -46,6 +47,7 @@ class Dictionary:
     identity: str
     how: dict = field(default_factory=dict)
     bank: np.ndarray | None = None
+    n_iter: int | None = None
     _drawn: ByteCache = field(default_factory=lambda: ByteCache(SHIFT_CACHE_BYTES), repr=False)
 
     def __len__(self):
@@ -65,6 +67,18 @@ class Dictionary:
     @property
     def dim(self):
         return self.prototypes.shape[1]
+
+    @property
+    def mean(self):
+        """(D,) float64 mean of the base features; ValueError where the tiles in each cluster are not known."""
+        counts = self.how.get("counts")
+        if counts is None:
+            raise UserError("the dictionary does not say how many tiles are in each cluster, so the mean of the base "
+                            "features is not known; build it again from the features")
+        return np.average(self.prototypes, axis=0, weights=counts)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_drawn": ByteCache(SHIFT_CACHE_BYTES)}  # shifts are drawn again where they are needed
 
 
 def cholesky_factor(covariance):
@@ -115,7 +129,8 @@ def build_dictionary(features, *, num_prototypes=16, num_shift_vectors=2000, ite
     clusters += [clusters[0]] * (num_prototypes - len(clusters))
     prototypes, covariances = (np.array(part) for part in zip(*clusters, strict=True))
     how = dict(iterations=iterations, kmeans_seed=kmeans_seed, counts=counts[order].tolist())
-    return make_dictionary(prototypes, covariances, num_shift_vectors=num_shift_vectors, seed=seed, how=how)
+    made = make_dictionary(prototypes, covariances, num_shift_vectors=num_shift_vectors, seed=seed, how=how)
+    return replace(made, n_iter=kmeans.n_iter_)
 
 
 def make_dictionary(prototypes, covariances, *, num_shift_vectors=2000, seed=0, how=None):

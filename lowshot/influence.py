@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+GROUPED = "tasks drawn by the rule 'grouped' need --open bootstrap"
 FEWEST_UNITS = 3  # a class from fewer units says nothing about others
 
 

@@ -59,6 +59,9 @@ class Interval:
     def high(self):
         return None if self.half is None else self.mean + self.half
 
+    def __str__(self):
+        return f"no interval ({self.note})" if self.half is None else f"± {100 * self.half:.1f}"
+
     def holds(self, value):
         return self.half is not None and self.low <= value <= self.high
 

@@ -16,25 +16,27 @@ KINDS = ("sampled", "expected")
 
 
 @dataclass(frozen=True, eq=False)
-class LatentAugmentation:
-    """How supports are augmented.
+class LatentShifts:
+    """How the supports of an episode are augmented.
 
-    num_aug_shots: A, features that one support stands for, itself included; at least 1.
+    dictionary: the base dictionary whose shifts are drawn.
+    n_aug: A, features that one support stands for, itself included; at least 1.
     kind: 'sampled' as published, or 'expected': every sum over the A features is replaced by its expectation.
     seed: draws come from the stream (seed, 'latent_aug', setting, task), so they are the same for any solver, any
     model and any order of tasks.
+    repeat: another number gives the same episodes other, independent draws.
     """
     dictionary: Dictionary
-    num_aug_shots: int
+    n_aug: int
     kind: str = "sampled"
     seed: int = 0
+    repeat: int = 0
 
     def __post_init__(self):
         if self.kind not in KINDS:
             raise UserError(f"latent augmentation {self.kind!r}: known kinds are {', '.join(KINDS)}")
-        if self.num_aug_shots < 1:
-            raise UserError(f"--num_aug_shots {self.num_aug_shots}: a support stands at least for itself, give 1 or "
-                            "more")
+        if self.n_aug < 1:
+            raise UserError(f"n_aug {self.n_aug}: a support stands at least for itself, give 1 or more")
 
     def nearest(self, support):
         """Cluster (…, n) int64 of each support feature (…, n, D); a tie goes to the lower number."""
@@ -47,13 +49,14 @@ class LatentAugmentation:
 
     def draws(self, setting, task, num_supports):
         """(n, A−1) int64 rows of the shift banks for one task; which bank is `nearest`'s affair."""
-        rng = generator(self.seed, "latent_aug", setting, int(task))
-        return rng.integers(self.dictionary.num_shift_vectors, size=(num_supports, self.num_aug_shots - 1))
+        repeat = [self.repeat] if self.repeat else []
+        rng = generator(self.seed, "latent_aug", setting, int(task), *repeat)
+        return rng.integers(self.dictionary.num_shift_vectors, size=(num_supports, self.n_aug - 1))
 
     def augment(self, support, setting, task):
         """(n, A, D) float64: each support of one task (n, D), first itself, then its sampled variations."""
         clusters, draws = self.nearest(support), self.draws(setting, task, len(support))
-        augmented = np.repeat(support[:, None].astype(np.float64), self.num_aug_shots, axis=1)
+        augmented = np.repeat(support[:, None].astype(np.float64), self.n_aug, axis=1)
         for cluster in np.unique(clusters):
             rows = clusters == cluster
             augmented[rows, 1:] += self.dictionary.shifts(cluster)[draws[rows]]

@@ -63,7 +63,7 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
         missing = support if support.groups is None else query
         raise UserError(f"sampling 'grouped' needs the groups of set {missing.name}: give --groups FILE (a CSV "
                         "path,group) or name it in the protocol")
-    draw = _RULES[rule](support, query, shelf, classes, shots, queries, repeats)
+    draw = RULES[rule](support, query, shelf, classes, shots, queries, repeats)
     tasks = []
     for number in range(num_tasks):
         stream = rng or generator(seed, "tasks", setting, number)
@@ -239,4 +239,4 @@ def _pick(rng, rows, count, images, *barred):
     return None
 
 
-_RULES = {"published": _Published, "distinct": _Distinct, "grouped": _Grouped, "disjoint": _Disjoint}
+RULES = {"published": _Published, "distinct": _Distinct, "grouped": _Grouped, "disjoint": _Disjoint}

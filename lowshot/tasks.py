@@ -1,8 +1,8 @@
-"""Task files: which rows of which sets make up each meta-testing task.
+"""Sets of tasks: which rows of which features make up each meta-testing task (episode).
 
-A task is rows, not features, so that one file serves every encoder. `<workdir>/tasks/<task>/<stem>.npz` holds `support`
-(T, ways·shots) and `query` (T, ways·queries) int32, their labels (ways·shots,) and (ways·queries,) int16, classes in
-ascending order, and `meta`, a JSON text. No pickle anywhere.
+A task is rows, not features, so that one set serves every encoder. In a file `<workdir>/tasks/<task>/<stem>.npz` it is
+`support` (T, ways·shots) and `query` (T, ways·queries) int32, their labels (ways·shots,) and (ways·queries,) int16,
+classes in ascending order, and `meta`, a JSON text. No pickle anywhere.
 """
 
 import json
@@ -15,6 +15,8 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import arrays_sha256, write_npz
+from lowshot.influence import GROUPED, build_units
+from lowshot.sampling import RULES, Pool, draw_tasks
 
 SCHEMA = 1
 ARRAYS = ("support", "query", "support_labels", "query_labels")
@@ -22,26 +24,128 @@ ARRAYS = ("support", "query", "support_labels", "query_labels")
 
 @dataclass(frozen=True)
 class TaskSet:
+    """T tasks; made by `sample_tasks` or `load_tasks`. Labels are class numbers, 0 … ways − 1."""
     support: np.ndarray         # (T, ways*shots) int32, rows of the support set, classes in ascending order
     query: np.ndarray           # (T, ways*queries) int32, rows of the query set
     support_labels: np.ndarray  # (ways*shots,) int16, the same in every task
     query_labels: np.ndarray    # (ways*queries,) int16
-    meta: dict = field(default_factory=dict)
+    meta: dict = field(default_factory=dict)  # how they were drawn
     path: Path | None = None    # file or folder it was read from
+    groups: tuple = ()          # ('group' or 'image', unit of each row of the support set, of the query set)
 
     num_tasks = property(lambda self: len(self.support))
     ways = property(lambda self: len(np.unique(self.support_labels)))
     shots = property(lambda self: len(self.support_labels) // self.ways)
     queries = property(lambda self: len(self.query_labels) // self.ways)
+    seed = property(lambda self: self.meta.get("seed", 0))
+
+    @property
+    def setting(self):
+        """Names, with the seed, the random streams of these tasks."""
+        meta = self.meta
+        if "setting" in meta or "task" not in meta:
+            return meta.get("setting", "")
+        return f"{meta['task']}/{task_stem(self.ways, self.shots, meta.get('novel_class'), meta['sampling'])}"
 
     @cached_property
     def identity(self):
         """Hash of the four arrays: equal exactly where the tasks are."""
         return arrays_sha256(**{name: getattr(self, name) for name in ARRAYS})
 
+    @cached_property
+    def units(self):
+        """`influence.Units` of the tasks, for open intervals; None where no groups are known."""
+        if not self.groups:
+            return None
+        name, support, query = self.groups
+        unknown = GROUPED if self.meta.get("sampling") == "grouped" else ""
+        return build_units(support[self.support], query[self.query], self.support_labels, self.query_labels, name,
+                           self.query, unknown)
+
     def first(self, count):
         """The first `count` tasks, as a TaskSet of its own."""
         return replace(self, support=self.support[:count], query=self.query[:count])
+
+
+def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, groups=None, query_groups=None,
+                 rule="distinct", setting=""):
+    """Draw tasks with all classes of `y`: `shots` supports and `queries` queries of each class.
+
+    y: (N,) label of each row of the features, of any type. query_y: (M,) labels of the rows that queries are drawn
+    from; by default supports and queries come from the same rows. groups (N,), query_groups (M,): slide, patient or
+    original of each row; rows with equal values belong together, also between the two. Open intervals speak of new
+    groups; without groups each row counts as one.
+    rule: 'distinct' (no row twice in a task), 'grouped' (nor a group on both sides), 'disjoint' (no row in two tasks;
+    as many tasks as the rows allow) or 'published' (queries with repeats, and they may be supports).
+    Task t comes from the random stream (seed, 'tasks', setting, t). Returns a TaskSet; ValueError where a class has too
+    few rows.
+    """
+    y = _column(y, "y")
+    classes, labels = np.unique(y, return_inverse=True)
+    one_set = query_y is None
+    asked = labels if one_set else _coded_by(_column(query_y, "query_y"), classes, "query_y")
+    if len(classes) < 2:
+        raise UserError(f"y holds {len(classes)} class; a task needs at least two")
+    if rule not in RULES:
+        raise UserError(f"rule {rule!r}: known are {', '.join(RULES)}")
+    if min(shots, queries, num_tasks) < 1:
+        raise UserError(f"shots={shots}, queries={queries}, num_tasks={num_tasks}: give whole numbers from 1")
+    images = np.arange(len(labels)), np.arange(len(asked)) + (0 if one_set else len(labels))
+    units = _units(groups, query_groups, labels, asked, one_set)
+    if rule == "grouped" and units is None:
+        raise UserError("rule 'grouped' needs to know the groups: give groups=…")
+    support = Pool("the support rows", labels, images[0], None if units is None else units[0])
+    query = support if one_set else Pool("the query rows", asked, images[1], None if units is None else units[1])
+    drawn = draw_tasks(support, query, [str(name) for name in classes], shots=shots, queries=queries,
+                       num_tasks=num_tasks, rule=rule, seed=seed, setting=setting)
+    meta = {"ways": len(classes), "shots": shots, "queries": queries, "num_tasks": len(drawn.support), "seed": seed,
+            "sampling": rule, "setting": setting, "classes": classes.tolist()}
+    made = make_task_set(drawn.support, drawn.query, len(classes), meta)
+    return replace(made, groups=("image", *images) if units is None else ("group", *units))
+
+
+def _column(values, name):
+    values = np.asarray(values)
+    if values.ndim != 1 or not values.size:
+        raise UserError(f"{name} has the shape {values.shape}; expected one value a row")
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise UserError(f"{name} holds values that are not finite")
+    return values
+
+
+def _coded_by(values, classes, name):
+    """Class number (N,) int64 of each of `values`; `classes` is sorted. ValueError for a value that is no class."""
+    places = np.searchsorted(classes, values).clip(max=len(classes) - 1)
+    wrong = classes[places] != values
+    if np.any(wrong):
+        known = ", ".join(map(str, classes))
+        raise UserError(f"{name} holds {values[wrong].tolist()[0]!r}, which is none of the classes {known}")
+    return places
+
+
+def _units(groups, query_groups, labels, asked, one_set):
+    """Numbers (N,) and (M,) of groups, equal where the group is; None without groups."""
+    if groups is None and query_groups is None:
+        return None
+    if one_set and query_groups is not None:
+        raise UserError("query_groups is given without query_y: name the groups of both by `groups`")
+    if groups is None or (query_groups is None and not one_set):
+        raise UserError("groups and query_groups belong together: give both where query_y is given")
+    sides = [_column(groups, "groups")] + ([] if one_set else [_column(query_groups, "query_groups")])
+    for side, rows in zip(sides, (labels, asked), strict=False):
+        if len(side) != len(rows):
+            raise UserError(f"{len(side)} groups for {len(rows)} rows")
+    numbers = np.unique(np.concatenate(sides), return_inverse=True)[1]
+    return numbers[:len(labels)], numbers if one_set else numbers[len(labels):]
+
+
+def class_numbers(y, tasks, name="y"):
+    """(N,) int64: `y`, labels as `sample_tasks` got them or class numbers already, as class numbers of `tasks`."""
+    y = _column(y, name)
+    classes = np.asarray(tasks.meta.get("classes", np.arange(tasks.ways)))
+    if y.dtype.kind in "iu" and classes.dtype.kind not in "iu":
+        classes = np.arange(tasks.ways)  # task files name their classes; the labels of features are numbers
+    return _coded_by(y, classes, name)
 
 
 def make_task_set(support, query, num_classes, meta, path=None):

@@ -20,13 +20,14 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.meta_test import evaluate, inputs
+from fewshot_wsi.meta_test import inputs
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.results import find_results, read_result
 from fewshot_wsi.meta_test.settings import Settings, TaskPlan, runs_of, task_files_of
 from fewshot_wsi.meta_test.unfinished import is_done
+from lowshot import evaluation
 
 META_TEST = "wsi_workdir/distributed_meta_test.py"
 
@@ -37,7 +38,7 @@ def world(tmp_path):
 
 
 def small_chunks(monkeypatch, size=7):
-    monkeypatch.setattr(evaluate, "CHUNK_TASKS", size)
+    monkeypatch.setattr(evaluation, "CHUNK_TASKS", size)
 
 
 def results_of(protocol):
@@ -97,10 +98,10 @@ def test_any_number_of_workers_gives_the_same_bytes(world, monkeypatch):
 
 
 def test_chunks_depend_on_the_run_alone():
-    assert evaluate.chunk_bounds(120, 90, 512) == [(0, 50), (50, 100), (100, 120)]
-    sizes = [stop - start for start, stop in evaluate.chunk_bounds(30, 45 * 256, 512)]
-    assert max(sizes) * 45 * 256 * 512 * 4 <= evaluate.CHUNK_BYTES and sum(sizes) == 30
-    assert evaluate.chunk_bounds(2, 10**9, 512) == [(0, 1), (1, 2)]
+    assert evaluation.chunk_bounds(120, 90, 512) == [(0, 50), (50, 100), (100, 120)]
+    sizes = [stop - start for start, stop in evaluation.chunk_bounds(30, 45 * 256, 512)]
+    assert max(sizes) * 45 * 256 * 512 * 4 <= evaluation.CHUNK_BYTES and sum(sizes) == 30
+    assert evaluation.chunk_bounds(2, 10**9, 512) == [(0, 1), (1, 2)]
 
 
 def test_finished_runs_are_kept_by_content_not_by_date(world):

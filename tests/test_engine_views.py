@@ -9,12 +9,13 @@ from sklearn.linear_model import RidgeClassifier
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.meta_test.engine import run_all
-from fewshot_wsi.meta_test.evaluate import Job, with_views
+from fewshot_wsi.meta_test.evaluate import StoredView
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.legacy import read_arrays
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import Settings, TaskPlan
 from fewshot_wsi.meta_test.views import views_of
+from lowshot.evaluation import with_views
 
 TASK = "NCT_78_aug"
 VIEWS = 5  # augmented ones
@@ -68,8 +69,8 @@ def test_views_lie_tile_by_tile_with_the_original_first(world):
     base = np.load(protocol.features_file("enc", "base"))
     folder, prefix = views_of(protocol, "enc", "base")
     rows = tasks.support[:3]
-    job = Job((), (), (), "linear", "Ridge", "sklearn", "cpu", "", aug_times=3, views=(str(folder), prefix))
-    got = with_views(base[rows], rows, job).reshape(3, rows.shape[1], 3, DIM)
+    stored = [StoredView(str(folder), prefix, number) for number in range(2)]
+    got = with_views(base[rows], rows, stored).reshape(3, rows.shape[1], 3, DIM)
     np.testing.assert_array_equal(got[:, :, 0], base[rows])
     np.testing.assert_array_equal(got[:, :, 2], views[1][rows])
 

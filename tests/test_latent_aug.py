@@ -7,8 +7,8 @@ from sklearn.neighbors import NearestCentroid
 
 from fewshot_wsi.foundation.errors import UserError
 from lowshot.dictionary import build_dictionary, make_dictionary
-from lowshot.latent_aug import LatentAugmentation
-from lowshot.solvers import predict
+from lowshot.latent_aug import LatentShifts
+from lowshot.prediction import predict
 
 CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
 
@@ -40,7 +40,7 @@ def written_out(clf, augmentation, support, labels, query, numbers=None):
                  "logistic_regression": LogisticRegression(max_iter=20000, tol=1e-9)}[clf]
     numbers = range(len(support)) if numbers is None else numbers
     rows = [augmentation.augment(z, "", t).reshape(-1, z.shape[1]) for t, z in zip(numbers, support, strict=True)]
-    names = np.repeat(labels, augmentation.num_aug_shots)
+    names = np.repeat(labels, augmentation.n_aug)
     return np.array([estimator.fit(x, names).predict(q) for x, q in zip(rows, query, strict=True)])
 
 
@@ -52,7 +52,7 @@ def written_out(clf, augmentation, support, labels, query, numbers=None):
                               "one prototype", "many prototypes", "three columns", "small", "large", "wide and flat"])
 def test_sampled_predictions_equal_scikit_learn_on_the_same_draws(clf, shape):
     dictionary, support, labels, query = world(**shape)
-    augmentation = LatentAugmentation(dictionary, 40)
+    augmentation = LatentShifts(dictionary, 40)
     found = predict(clf, support, labels, query, augmentation=augmentation)
     want = written_out(clf, augmentation, support, labels, query)
     assert (found != want).sum() <= (1 if clf == "logistic_regression" else 0)
@@ -61,11 +61,11 @@ def test_sampled_predictions_equal_scikit_learn_on_the_same_draws(clf, shape):
 @pytest.mark.parametrize("dim", [512, 768, 1024, 1536])
 def test_any_feature_width(dim):
     dictionary, support, labels, query = world(tasks=1, dim=dim, prototypes=2)
-    augmentation = LatentAugmentation(dictionary, 15)
+    augmentation = LatentShifts(dictionary, 15)
     for clf in CLASSIFIERS:
         found = predict(clf, support, labels, query, augmentation=augmentation)
         assert (found == written_out(clf, augmentation, support, labels, query)).mean() > 0.98
-    found = predict("Ridge", support, labels, query, augmentation=LatentAugmentation(dictionary, 15, "expected"))
+    found = predict("Ridge", support, labels, query, augmentation=LatentShifts(dictionary, 15, "expected"))
     assert found.shape == (1, 60)
 
 
@@ -73,7 +73,7 @@ def test_any_feature_width(dim):
                                        if (kind, clf) != ("expected", "logistic_regression")])
 def test_a_task_is_the_same_alone_and_in_company(kind, clf):
     dictionary, support, labels, query = world(tasks=9)
-    augmentation = LatentAugmentation(dictionary, 10, kind)
+    augmentation = LatentShifts(dictionary, 10, kind)
     together = predict(clf, support, labels, query, augmentation=augmentation, setting="s")
     alone = [predict(clf, support[t:t + 1], labels, query[t:t + 1], augmentation=augmentation, setting="s",
                      task_numbers=[t])[0] for t in range(9)]
@@ -82,18 +82,18 @@ def test_a_task_is_the_same_alone_and_in_company(kind, clf):
 
 def test_draws_are_of_the_task_the_setting_and_the_seed():
     dictionary = world()[0]
-    draws = LatentAugmentation(dictionary, 30, seed=1).draws("near/5", 7, 6)
+    draws = LatentShifts(dictionary, 30, seed=1).draws("near/5", 7, 6)
     assert draws.shape == (6, 29) and draws.min() >= 0 and draws.max() < 300
-    np.testing.assert_array_equal(draws, LatentAugmentation(dictionary, 30, seed=1).draws("near/5", 7, 6))
-    for other in (LatentAugmentation(dictionary, 30, seed=2).draws("near/5", 7, 6),
-                  LatentAugmentation(dictionary, 30, seed=1).draws("near/5", 8, 6),
-                  LatentAugmentation(dictionary, 30, seed=1).draws("near/1", 7, 6)):
+    np.testing.assert_array_equal(draws, LatentShifts(dictionary, 30, seed=1).draws("near/5", 7, 6))
+    for other in (LatentShifts(dictionary, 30, seed=2).draws("near/5", 7, 6),
+                  LatentShifts(dictionary, 30, seed=1).draws("near/5", 8, 6),
+                  LatentShifts(dictionary, 30, seed=1).draws("near/1", 7, 6)):
         assert (draws != other).any()
 
 
 def test_a_support_varies_as_its_nearest_cluster():
     dictionary, support, *_ = world()
-    augmentation = LatentAugmentation(dictionary, 12)
+    augmentation = LatentShifts(dictionary, 12)
     rows = augmentation.augment(support[0], "", 0)
     distances = ((support[0][:, None] - dictionary.prototypes)**2).sum(2)
     draws = augmentation.draws("", 0, len(support[0]))
@@ -107,7 +107,7 @@ def test_sampled_comes_ever_closer_to_expected(clf):
     dictionary, support, labels, query = world(tasks=8, queries=60, decay=0.5)
     agree = []
     for shots in (3, 30, 3000):
-        pair = (LatentAugmentation(dictionary, shots, kind) for kind in ("sampled", "expected"))
+        pair = (LatentShifts(dictionary, shots, kind) for kind in ("sampled", "expected"))
         sampled, expected = (predict(clf, support, labels, query, augmentation=one) for one in pair)
         agree.append((sampled == expected).mean())
     assert agree[0] < agree[2] and agree[2] > 0.99
@@ -116,7 +116,7 @@ def test_sampled_comes_ever_closer_to_expected(clf):
 def test_expected_ridge_equals_the_moments_written_out():
     dictionary, support, labels, query = world(tasks=1)
     shots, z, y = 25, support[0].astype(np.float64), 2 * np.eye(3)[labels] - 1
-    augmentation = LatentAugmentation(dictionary, shots, "expected")
+    augmentation = LatentShifts(dictionary, shots, "expected")
     gram, right, total, dim = 0, 0, 0, z.shape[1]
     for row, target, k in zip(z, y, augmentation.nearest(z), strict=True):
         rows = np.concatenate([row[None], row + dictionary.shifts(k)])  # itself once, each shift (A−1)/S times
@@ -132,7 +132,7 @@ def test_expected_ridge_equals_the_moments_written_out():
 def test_one_augmented_shot_is_no_augmentation(clf):
     dictionary, support, labels, query = world()
     np.testing.assert_array_equal(
-        predict(clf, support, labels, query, augmentation=LatentAugmentation(dictionary, 1)),
+        predict(clf, support, labels, query, augmentation=LatentShifts(dictionary, 1)),
         predict(clf, support, labels, query))
 
 
@@ -140,7 +140,7 @@ def test_one_augmented_shot_is_no_augmentation(clf):
 def test_clusters_without_variance_are_handled(clf):
     dictionary, support, labels, query = world()
     still = make_dictionary(dictionary.prototypes, 0 * dictionary.covariances, num_shift_vectors=20)
-    augmentation = LatentAugmentation(still, 10)
+    augmentation = LatentShifts(still, 10)
     np.testing.assert_array_equal(predict(clf, support, labels, query, augmentation=augmentation),
                                   written_out(clf, augmentation, support, labels, query))
 
@@ -149,14 +149,14 @@ def test_clusters_without_variance_are_handled(clf):
 def test_the_path_of_a_gpu_gives_the_same_predictions(clf):
     pytest.importorskip("torch")
     dictionary, support, labels, query = world()
-    augmentation = LatentAugmentation(dictionary, 20)
+    augmentation = LatentShifts(dictionary, 20)
     there = predict(clf, support, labels, query, augmentation=augmentation, device="torch-cpu")
     assert (there == predict(clf, support, labels, query, augmentation=augmentation)).mean() > 0.99
 
 
 def test_large_features_take_the_float64_factor():
     dictionary, support, labels, query = world(scale=1000)
-    augmentation = LatentAugmentation(dictionary, 50, "expected")
+    augmentation = LatentShifts(dictionary, 50, "expected")
     plain = world()
     assert predict("Ridge", support, labels, query, augmentation=augmentation).shape == plain[3].shape[:2]
 
@@ -164,7 +164,7 @@ def test_large_features_take_the_float64_factor():
 @pytest.mark.parametrize("clf", CLASSIFIERS)
 def test_features_of_any_size_are_classified_as_written_out_or_refused(clf):
     dictionary, support, labels, query = world(scale=1e6)
-    augmentation = LatentAugmentation(dictionary, 20)
+    augmentation = LatentShifts(dictionary, 20)
     if clf == "logistic_regression":  # the penalty is lost in rounding
         with pytest.raises(UserError, match="too large, or too uneven, for the batched solver"):
             predict(clf, support, labels, query, augmentation=augmentation)
@@ -174,7 +174,7 @@ def test_features_of_any_size_are_classified_as_written_out_or_refused(clf):
     huge = make_dictionary(dictionary.prototypes * 1e24, dictionary.covariances * 1e48, num_shift_vectors=20)
     with pytest.raises(UserError, match="features reach 1e.30, too large for latent augmentation"):
         predict(clf, support * np.float32(1e24), labels, query * np.float32(1e24),
-                augmentation=LatentAugmentation(huge, 20))
+                augmentation=LatentShifts(huge, 20))
 
 
 def test_a_dictionary_with_negative_variances_is_refused():
@@ -187,17 +187,17 @@ def test_a_dictionary_with_negative_variances_is_refused():
 
 def test_banks_over_the_limit_are_made_again(monkeypatch):
     dictionary, support, labels, query = world(prototypes=8)
-    augmentation = LatentAugmentation(dictionary, 20)
+    augmentation = LatentShifts(dictionary, 20)
     want = predict("Ridge", support, labels, query, augmentation=augmentation)
     monkeypatch.setattr("lowshot.solvers.shift_space.CACHE_BYTES", 1)
     fresh = make_dictionary(dictionary.prototypes, dictionary.covariances, num_shift_vectors=300, how=dictionary.how)
-    np.testing.assert_array_equal(predict("Ridge", support, labels, query, augmentation=LatentAugmentation(fresh, 20)),
+    np.testing.assert_array_equal(predict("Ridge", support, labels, query, augmentation=LatentShifts(fresh, 20)),
                                   want)
 
 
 @pytest.mark.parametrize("make, words", [
-    (lambda d: LatentAugmentation(d, 0), "--num_aug_shots 0"),
-    (lambda d: LatentAugmentation(d, 5, "both"), "known kinds are sampled, expected"),
+    (lambda d: LatentShifts(d, 0), "n_aug 0"),
+    (lambda d: LatentShifts(d, 5, "both"), "known kinds are sampled, expected"),
 ])
 def test_wrong_settings_are_refused(make, words):
     with pytest.raises(UserError, match=words):
@@ -205,7 +205,7 @@ def test_wrong_settings_are_refused(make, words):
 
 
 @pytest.mark.parametrize("call, words", [
-    (dict(clf="logistic_regression"), "no closed form for logistic_regression; use --latent sampled"),
+    (dict(clf="logistic_regression"), "no closed form for logistic_regression; use the sampled"),
     (dict(clf="Ridge", solver="sklearn"), "no scikit-learn form"),
     (dict(clf="Ridge", width=7), "the features are 7 wide, the dictionary 24"),
 ])
@@ -214,7 +214,7 @@ def test_what_has_no_answer_is_refused(call, words):
     width = call.pop("width", 24)
     with pytest.raises(UserError, match=words):
         predict(call.pop("clf"), support[..., :width], labels, query[..., :width],
-                augmentation=LatentAugmentation(dictionary, 5, "expected"), **call)
+                augmentation=LatentShifts(dictionary, 5, "expected"), **call)
 
 
 @pytest.mark.parametrize("task, shots, clf", [
@@ -227,6 +227,6 @@ def test_mean_f1_of_the_reference_on_real_features(task, shots, clf, real_featur
     dictionary = build_dictionary(xb[yb != 4] if task == "near" else xb)
     known = np.load(reference / "expected" / f"{task}_{shots}shot_{clf}_latent_aug.npz")
     found = predict(clf, x[known["support"]], y[known["support"]], xq[known["query"]],
-                    augmentation=LatentAugmentation(dictionary, 100))
+                    augmentation=LatentShifts(dictionary, 100))
     f1 = np.array([f1_score(yq[q], p, average=None) for q, p in zip(known["query"], found, strict=True)])
     assert abs(f1.mean() - known["f1"].mean()) < 0.01               # other draws

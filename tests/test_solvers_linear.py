@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
 from fewshot_wsi.foundation.errors import UserError
-from lowshot.solvers import predict
+from lowshot.prediction import predict
 
 CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
 
@@ -146,7 +146,7 @@ def test_no_task_gives_no_prediction(clf):
 
 
 @pytest.mark.parametrize("change, words", [
-    (dict(clf="ridge"), "classifier 'ridge': known are Ridge"),
+    (dict(classifier="ridge"), "classifier 'ridge'; did you mean 'Ridge'"),
     (dict(solver="torch"), "known are batched, sklearn"),
     (dict(labels=np.zeros(12)), "one class only"),
     (dict(labels=np.zeros(5)), "do not fit support"),
@@ -156,7 +156,7 @@ def test_no_task_gives_no_prediction(clf):
 ])
 def test_what_cannot_be_classified_is_refused(change, words):
     support, labels, query = draw()
-    call = dict(clf="Ridge", support=support, labels=labels, query=query) | change
+    call = dict(classifier="Ridge", support=support, labels=labels, query=query) | change
     with pytest.raises(UserError, match=words):
         predict(**call)
 

@@ -18,8 +18,8 @@ _CURES = ((_FULL, "free some space, then run the same command again"),
           (_OTHER, "check the name or choose another place"))
 
 
-class UserError(Exception):
-    """A fault that the user can mend. The message is one line: what is wrong, where, what to do."""
+class UserError(ValueError):
+    """A fault that the user can correct. The message is one line: what is wrong, where, what to do."""
 
 
 class Terminated(BaseException):

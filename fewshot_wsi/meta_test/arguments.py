@@ -4,9 +4,10 @@ import argparse
 
 from fewshot_wsi.meta_test.engine import BACKENDS, run_all, worker_count
 from fewshot_wsi.meta_test.printed import print_run
-from fewshot_wsi.meta_test.protocol import CLASSIFIERS, DEFAULT, MODES, OPEN, SAMPLING, load_protocol, parse_novel
+from fewshot_wsi.meta_test.protocol import DEFAULT, MODES, OPEN, SAMPLING, load_protocol, parse_novel
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import LATENT, Settings, novel_of
+from lowshot.classifiers import classifiers
 from lowshot.resampling import RESAMPLES
 
 PUBLISHED_TASKS = 300  # of the published commands, where neither --num_task nor --protocol is given
@@ -24,7 +25,7 @@ def run_parser(description, example, task):
     p.add_argument("--num_aug_shots", type=int, default=100,
                    help="latent_aug: features that a support tile stands for, itself included (default 100)")
     p.add_argument("--mode", choices=MODES, default="linear", help="linear, or latent_aug (default linear)")
-    p.add_argument("--clf", choices=CLASSIFIERS, default="Ridge", help="classifier (default Ridge)")
+    p.add_argument("--clf", choices=list(classifiers()), default="Ridge", help="classifier (default Ridge)")
     p.add_argument("--aug_times", type=int, default=0,
                    help="views of a support tile, the original included; 0 and 1: none but it (default 0)")
     p.add_argument("--num_prototypes", type=int, default=16, help="clusters of the dictionary (default 16)")

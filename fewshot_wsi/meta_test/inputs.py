@@ -11,12 +11,13 @@ from fewshot_wsi.foundation.features import features_sha256, labels_sha256, load
 from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256
 from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.design import make_design
-from fewshot_wsi.meta_test.evaluate import Job, chunk_bounds
+from fewshot_wsi.meta_test.evaluate import Job
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
 from fewshot_wsi.meta_test.settings import Settings
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.dictionary import load_dictionary
+from lowshot.evaluation import chunk_bounds
 from lowshot.resampling import Design
 from lowshot.solvers.device import choose_device
 from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
@@ -68,7 +69,7 @@ class Inputs:
         tasks = self._tasks(s, support_labels, query_labels)
         hashes = {"tasks": tasks.identity, "support_features": xs_hash, "query_features": xq_hash,
                   "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
-                  "dictionary": self._dictionary(s, dim) if s.mode == "latent_aug" else None}
+                  "dictionary": self._dictionary(s, dim) if s.uses_dictionary else None}
         if s.aug_times > 1:
             hashes["views"] = self._views(s, np.unique(tasks.support), dim)
         views = max(1, s.aug_times)
@@ -190,7 +191,7 @@ class Inputs:
 
     def _job(self, s, tasks, hashes):
         spec, protocol = s.protocol.dictionary, s.protocol
-        latent, views = s.mode == "latent_aug", s.aug_times > 1
+        views = s.aug_times > 1
         folder, prefix = views_of(protocol, s.model, s.family.support)
         return Job(
             tasks=(str(self._task_file(s, tasks).absolute()), tasks.identity),
@@ -198,8 +199,8 @@ class Inputs:
             query_features=(_absolute(protocol.features_file(s.model, s.family.query)), hashes["query_features"]),
             mode=s.mode, clf=s.clf, solver=s.solver, device=self._device(s), setting=s.plan.setting, seed=s.seed,
             aug_times=s.aug_times, views=(_absolute(folder), prefix) if views else (),
-            dictionary=(_absolute(s.dictionary_folder), spec.prefix, s.num_prototypes, hashes["dictionary"]) if latent
-            else (), num_aug_shots=s.num_aug_shots, latent=s.latent)
+            dictionary=(_absolute(s.dictionary_folder), spec.prefix, s.num_prototypes, hashes["dictionary"])
+            if s.uses_dictionary else (), num_aug_shots=s.num_aug_shots, latent=s.latent)
 
     def _device(self, s):
         """Chosen here, once: asking for a GPU takes seconds, and only latent augmentation uses one."""

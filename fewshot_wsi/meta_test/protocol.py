@@ -12,8 +12,8 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
+from lowshot.classifiers import classifiers
 
-CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
 MODES = ("linear", "latent_aug")
 VARIED = ("num_prototypes", "num_aug_shots", "aug_times")  # what a variation may set
 SAMPLING = ("published", "distinct", "grouped", "disjoint")
@@ -275,4 +275,4 @@ def _check_methods(p, family, where):
             tag = "" if novel is None else novel_tag(novel)
             _lookup(p.models, model.replace("{novel}", tag), "model", where)
         _lookup(dict.fromkeys(MODES), mode, "mode", where)
-        _lookup(dict.fromkeys(CLASSIFIERS), classifier, "classifier", where)
+        _lookup(classifiers(), classifier, "classifier", where)

@@ -10,8 +10,9 @@ from pathlib import Path
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import json_sha256
 from fewshot_wsi.foundation.keys import nearest_known
-from fewshot_wsi.meta_test.protocol import CLASSIFIERS, MODES, OPEN, SAMPLING, Protocol, classes_in, novel_tag
+from fewshot_wsi.meta_test.protocol import MODES, OPEN, SAMPLING, Protocol, classes_in, novel_tag
 from fewshot_wsi.meta_test.remedies import command_line
+from lowshot.classifiers import classifiers, has_expected_form, uses_base
 from lowshot.resampling import RESAMPLES
 from lowshot.tasks import task_stem
 
@@ -92,15 +93,15 @@ class Settings:
         usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
         _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
               open=self.protocol.open, **usual)
-        _check_choices(self, mode=MODES, clf=CLASSIFIERS, latent=LATENT, sampling=SAMPLING, open=OPEN)
+        _check_choices(self, mode=MODES, clf=classifiers(), latent=LATENT, sampling=SAMPLING, open=OPEN)
         _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
         if self.open_resamples < 2:
             raise UserError(f"--open_resamples {self.open_resamples}: give a whole number from 2")
         if self.aug_times < 0:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         self._leave_out_what_has_no_effect(usual)
-        if self.latent == "expected" and self.clf == "logistic_regression":
-            raise UserError("--latent expected has no closed form for logistic_regression; use --latent sampled")
+        if self.latent == "expected" and not has_expected_form(self.clf):
+            raise UserError(f"--latent expected has no closed form for {self.clf}; use --latent sampled")
         if self.latent == "expected" and self.solver == "sklearn":
             raise UserError("--latent expected has no scikit-learn form; use --solver batched or --latent sampled")
 
@@ -108,7 +109,9 @@ class Settings:
         """Options that mean the same run give the same Settings, so that there is one result of it."""
         _set(self, novel=classes_in(self.novel), aug_times=0 if self.aug_times == 1 else self.aug_times)
         if self.mode == "linear":
-            _set(self, latent="sampled", dict_folder=None, **usual)
+            kept = {"num_prototypes", "dict_folder"} if uses_base(self.clf) else set()
+            unused = {"latent": "sampled", "dict_folder": None, **usual}
+            _set(self, **{name: value for name, value in unused.items() if name not in kept})
         if self.mode == "linear" or self.latent == "expected":
             _set(self, seed=self.protocol.seed)  # nothing is drawn
         for name, folder in (("task_folder", "tasks"), ("dict_folder", "dict")):
@@ -121,6 +124,10 @@ class Settings:
         """TaskPlan of the task file that this run reads."""
         return TaskPlan(self.protocol, self.task, self.num_shots, self.num_task, self.novel, self.sampling,
                         folder=self.task_folder)
+
+    @property
+    def uses_dictionary(self):
+        return self.mode == "latent_aug" or uses_base(self.clf)
 
     @property
     def dictionary_folder(self):

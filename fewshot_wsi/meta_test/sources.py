@@ -13,11 +13,10 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.lists import read_groups, read_list, slides_of
 from fewshot_wsi.foundation.tables import plain_path
-from lowshot.influence import build_units
+from lowshot.influence import GROUPED, build_units
 
 SIDES = ("support", "query")
 KINDS = ("group", "slide")  # what may own several images: the first that is known counts
-GROUPED = "tasks drawn by the rule 'grouped' need --open bootstrap"
 
 
 class Sources:

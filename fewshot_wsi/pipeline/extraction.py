@@ -10,6 +10,7 @@ from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.lists import check_labels, read_list
 from fewshot_wsi.meta_test.protocol import Protocol, novel_tag
 from fewshot_wsi.meta_test.views import views_of
+from lowshot.classifiers import uses_base
 from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
 from openselfsup.apis.extract import Job, Settings, extract, pick_device, pick_workers
@@ -93,11 +94,11 @@ def sets_of(protocol, model):
     """Names of the sets whose features the protocol's tasks need of `model`, in the protocol's order."""
     needed = set()
     for family in protocol.tasks.values():
-        for pattern, mode, _ in family.methods:
+        for pattern, mode, clf in family.methods:
             tags = [novel_tag(novel) for novel in family.novel_classes] or [""]
             if model in {pattern.replace("{novel}", tag) for tag in tags}:
                 needed |= {family.support, family.query}
-                needed |= {protocol.dictionary.set} if mode == "latent_aug" else set()
+                needed |= {protocol.dictionary.set} if mode == "latent_aug" or uses_base(clf) else set()
     return [name for name in protocol.sets if name in needed] or list(protocol.sets)
 
 

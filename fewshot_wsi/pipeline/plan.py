@@ -13,6 +13,7 @@ from fewshot_wsi.foundation.lists import read_list, slides_of
 from fewshot_wsi.meta_test.protocol import Protocol
 from fewshot_wsi.meta_test.settings import runs_of, task_files_of
 from fewshot_wsi.pipeline.records import ImageHashes, Records
+from lowshot.classifiers import has_expected_form
 
 ABLATION = ("no", "short", "full")  # short: without augmented views
 
@@ -43,18 +44,19 @@ class Plan:
 
     @cached_property
     def whole(self):
-        """The protocol with the methods that the changes allow: logistic regression has no expected form."""
+        """The protocol with the methods that the changes allow: not every classifier has an expected form."""
         if self.changes.get("latent") != "expected":
             return self.protocol
-        left_out, families = 0, {}
+        left_out, families = {}, {}
         for task, family in self.protocol.tasks.items():
-            allowed = {name: tuple(one for one in getattr(family, name)
-                                   if one[1:3] != ("latent_aug", "logistic_regression"))
-                       for name in ("methods", "variations")}
-            left_out += sum(len(getattr(family, name)) - len(kept) for name, kept in allowed.items())
+            allowed = {}
+            for name in ("methods", "variations"):
+                methods = getattr(family, name)
+                allowed[name] = tuple(one for one in methods if one[1] != "latent_aug" or has_expected_form(one[2]))
+                left_out.update(dict.fromkeys(one[2] for one in methods if one not in allowed[name]))
             families[task] = replace(family, **allowed)
-        if left_out:
-            print("notice: logistic_regression with latent_aug is left out: --latent expected has no closed form of it",
+        for clf in left_out:
+            print(f"notice: {clf} with latent_aug is left out: --latent expected has no closed form of it",
                   file=sys.stderr)
         return replace(self.protocol, tasks=families)
 
@@ -134,7 +136,7 @@ class Plan:
         needed = {}
         for run in self.all_runs:
             sets = needed.setdefault(run.model, {})
-            base = [self.protocol.dictionary.set] if run.mode == "latent_aug" else []
+            base = [self.protocol.dictionary.set] if run.uses_dictionary else []
             sets.update(dict.fromkeys([*base, run.family.support, run.family.query]))
         return {model: tuple(sets) for model, sets in needed.items()}
 
@@ -148,7 +150,7 @@ class Plan:
         """(model, novel tag or None, number of prototypes) of every dictionary that the runs read."""
         models = self.models
         return list(dict.fromkeys((r.model, r.tag, r.num_prototypes) for r in self.all_runs
-                                  if r.mode == "latent_aug" and r.model in models))
+                                  if r.uses_dictionary and r.model in models))
 
     @property
     def views(self):

@@ -26,7 +26,7 @@ def check_sizes(plan):
 
 
 def _check_base(plan, labels_of):
-    augmented = [run for run in plan.all_runs if run.mode == "latent_aug"]
+    augmented = [run for run in plan.all_runs if run.uses_dictionary]
     name = plan.protocol.dictionary.set
     labels = labels_of(plan.protocol, name) if augmented else ()
     for novel, count in dict.fromkeys((run.novel, run.num_prototypes) for run in augmented):

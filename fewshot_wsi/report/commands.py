@@ -3,6 +3,7 @@
 import shlex
 
 from fewshot_wsi.meta_test.protocol import DEFAULT
+from lowshot.classifiers import uses_base
 
 FLAGS = (("latent", "sampled"), ("solver", "batched"), ("sampling", None), ("seed", None))  # usual value: left out
 
@@ -19,7 +20,9 @@ def command_of(config, protocol=None):
     if config["novel_class"] is not None:
         parts += ["--novel_class", config["novel_class"]]
     if config["mode"] == "latent_aug":
-        parts += ["--num_aug_shots", config["num_aug_shots"], "--num_prototypes", config["num_prototypes"]]
+        parts += ["--num_aug_shots", config["num_aug_shots"]]
+    if config["mode"] == "latent_aug" or uses_base(config["clf"]):
+        parts += ["--num_prototypes", config["num_prototypes"]]
     if config["aug_times"]:
         parts += ["--aug_times", config["aug_times"]]
     for name, usual in FLAGS:

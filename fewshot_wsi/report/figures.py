@@ -4,12 +4,11 @@ import numpy as np
 
 from fewshot_wsi.report.ablations import ABLATED, ablated_value, ablated_words, ablations, linear_of, series_name
 from fewshot_wsi.report.contrasts import gains
-from fewshot_wsi.report.runs import SHORT
-from fewshot_wsi.report.selection import CLASSIFIERS, place_of
+from fewshot_wsi.report.selection import place_of, place_of_classifier
 from fewshot_wsi.report.style import COLOURS, FAINT, INK, MARKERS, colours_of, drawing, finish, grid_lines, legend_below
+from lowshot.classifiers import shown
 
 SHOWN_METHODS, SHOWN_GAINS, SHOWN_SERIES = 24, 12, 8  # more would not be readable; captions say so
-NAMES = {"Ridge": "Ridge", "logistic_regression": "Logistic regression", "nearest_centroid": "Nearest centroid"}
 
 
 def _first(grid, method, runs):
@@ -21,8 +20,7 @@ def f1_by_shots(grid, runs):
     if len(grid.shots) < 2:
         return None
     first = {m: _first(grid, m, runs) for m in grid.methods}
-    panels = [c for c in (*CLASSIFIERS, *sorted({r.config["clf"] for r in first.values()} - set(CLASSIFIERS)))
-              if any(r.config["clf"] == c for r in first.values())]
+    panels = sorted({r.config["clf"] for r in first.values()}, key=place_of_classifier)
     colours = colours_of({r.family for r in first.values()})
     markers = method_markers(first)
     handles = {}
@@ -33,7 +31,7 @@ def f1_by_shots(grid, runs):
                     name = _without_classifier(method, run)
                     handles.setdefault(name, _shots_line(ax, grid, method, run, runs, colours[run.family],
                                                          markers[name]))
-            ax.set_title(NAMES.get(clf, clf))
+            ax.set_title(shown(clf)[0])
             ax.set_xscale("log")
             ax.set_xticks(grid.shots, [str(s) for s in grid.shots])
             ax.minorticks_off()
@@ -48,7 +46,7 @@ def f1_by_shots(grid, runs):
 
 
 def _without_classifier(method, run):
-    return method.replace(f" · {SHORT.get(run.config['clf'], run.config['clf'])}", "", 1)
+    return method.replace(f" · {shown(run.config['clf'])[1]}", "", 1)
 
 
 def method_markers(first):

@@ -15,6 +15,7 @@ from fewshot_wsi.meta_test.results import NoResults, find_results, read_result
 from fewshot_wsi.report.leakage import find_leaks
 from fewshot_wsi.report.paired import resampled_difference
 from fewshot_wsi.report.variants import name_variants
+from lowshot.classifiers import shown
 from lowshot.comparison import compare_many
 from lowshot.influence import f1_influence
 from lowshot.intervals import bootstrap_interval, bootstrap_tasks_for, closed_interval, open_interval, tasks_for
@@ -22,7 +23,6 @@ from lowshot.statistics import confusion, f1_of_confusion, group_scores, run_sta
 
 USUAL = {"num_prototypes": 16, "num_aug_shots": 100, "aug_times": 0, "latent": "sampled", "solver": "batched",
          "seed": 0}
-SHORT = {"Ridge": "Ridge", "logistic_regression": "LR", "nearest_centroid": "NC"}
 SAY = {"num_prototypes": "K={}", "num_aug_shots": "{} draws", "aug_times": "{} views", "latent": "{}",
        "solver": "{}", "seed": "seed {}"}
 
@@ -66,7 +66,7 @@ class Run:
         """Encoder, classifier and mode in words, with whatever is not as usual."""
         latent = self.config["mode"] == "latent_aug"
         name = f"{self.family.upper() if self.family in ('clp', 'fsp') else self.family} · " \
-               f"{SHORT.get(self.config['clf'], self.config['clf'])}{' + LA' if latent else ''}"
+               f"{shown(self.config['clf'])[1]}{' + LA' if latent else ''}"
         more = [form.format(self.config[key]) for key, form in SAY.items()
                 if key in self.config and self.config[key] != USUAL[key]]
         more += [self.remark] if self.remark else []

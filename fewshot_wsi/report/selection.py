@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewshot_wsi.report.variants import features_of
+from lowshot.classifiers import classifiers
 from lowshot.comparison import ALPHA, compare_many, holm
 
 
@@ -79,14 +80,17 @@ def _key(evaluation, taken):
     return next(name for n in itertools.count(1) if (name := key if n == 1 else f"{key}_{n}") not in taken)
 
 
-CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")
+def place_of_classifier(name):
+    """Sorts classifiers as `lowshot.classifiers` does, unknown ones by name at the end."""
+    known = list(classifiers())
+    return (known.index(name), "") if name in known else (len(known), name)
 
 
 def method_order(run):
     config = run.config
-    clf = CLASSIFIERS.index(config["clf"]) if config["clf"] in CLASSIFIERS else len(CLASSIFIERS)
-    return (config["model"] in SANITY, "clp" in run.family, run.family, clf, config["mode"] != "linear",
-            config["num_prototypes"], config["num_aug_shots"], config["aug_times"], run.method)
+    return (config["model"] in SANITY, "clp" in run.family, run.family, place_of_classifier(config["clf"]),
+            config["mode"] != "linear", config["num_prototypes"], config["num_aug_shots"], config["aug_times"],
+            run.method)
 
 
 SANITY = ("mean_rgb", "color_histogram", "random")

@@ -1,7 +1,7 @@
 """Sampled latent augmentation of many tasks at once with PyTorch, against one copy of the shift bank on the device.
 
-What `ridge.sampled`, `logistic.sampled` and `centroid.sampled` do for one task on the CPU, with a leading axis of T
-tasks, in the basis of the same shift space, to the same tolerances. The augmented rows are written down here, as
+What the `sampled` forms of the classifiers do for one task on the CPU, with a leading axis of T tasks, in the basis of
+the same shift space, to the same tolerances. The augmented rows are written down here, as
 float32: a GPU reads them faster than it looks them up.
 """
 
@@ -10,17 +10,17 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 
-from lowshot.solvers.centroid import one_hot
+from lowshot.classifiers.logistic_regression import COARSE_TOLERANCE, SAMPLED_TOLERANCE, limit, penalty_of
+from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.descent import conjugate_gradients, minimise
-from lowshot.solvers.logistic import COARSE_TOLERANCE, SAMPLED_TOLERANCE, limit, penalty_of
 from lowshot.solvers.shift_space import LEAD, shift_space
 
 ROW_BYTES = 4 * 2**30  # of augmented rows at once, at most; and no more than a quarter of the memory that is free
 
 
-def sampled(clf, support, labels, ways, query, draws, augmentation, device):
-    """Classes (T, q) in [0, ways) int64. clf: of SOLVERS. support (T, n, D), labels (T, n), query (T, q, D), draws
-    (T, n, A−1): as in `lowshot.solvers.predict`. device: a PyTorch device name."""
+def sampled(weights_of, support, labels, ways, query, draws, augmentation, device):
+    """Classes (T, q) in [0, ways) int64. weights_of: `Classifier.on_device()`. support (T, n, D), labels (T, n), query
+    (T, q, D), draws (T, n, A−1): as in `lowshot.prediction`. device: a PyTorch device name."""
     bank = device_bank(augmentation.dictionary, device)
     clusters = augmentation.nearest(support)
     member = one_hot(labels, ways)
@@ -30,7 +30,7 @@ def sampled(clf, support, labels, ways, query, draws, augmentation, device):
         part = slice(start, start + size)
         rows = Rows.of_tasks(*(torch.from_numpy(np.ascontiguousarray(array[part])).to(device)
                                for array in (support, clusters, draws)), bank)
-        weights = SOLVERS[clf](rows, torch.from_numpy(member[part]).to(device), bank)
+        weights = weights_of(rows, torch.from_numpy(member[part]).to(device), bank)
         predicted.append(rows.predict(weights, torch.from_numpy(query[part]).to(device)).cpu().numpy())
     return np.concatenate(predicted)
 
@@ -116,13 +116,13 @@ class Rows:
         return ((query - self.centre) @ turned.mT + weights[..., None, :, -1]).argmax(2)
 
 
-def _centroid(rows, member, bank):
+def nearest_centroid(rows, member, bank):
     """Weights (T, k, D+1): scores 2 q·c − |c|² of the means c of the classes' rows. member: (T, k, n) of 0 and 1."""
     centroids = rows.backward(_spread(member, rows))[..., :-1] / (rows.shots * member.sum(2, keepdim=True))
     return torch.cat([2 * centroids, -(centroids**2).sum(2, keepdim=True)], 2)
 
 
-def _ridge(rows, member, bank):
+def ridge(rows, member, bank):
     """Weights (T, k, D+1) of (XᵀX + I) W = XᵀY, X and Y centred; see `ridge.sampled`."""
     total = rows.shots * member.shape[2]
     sums = rows.backward(_spread(member, rows))[..., :-1]              # (T, k, D)
@@ -154,8 +154,8 @@ def _ridge_inverse(rows, bank):
     return lambda vectors: apart(vectors) - (vectors @ spread.mT) @ inner @ spread
 
 
-def _logistic(rows, member, bank):
-    """Weights (T, k, D+1) of penalised cross-entropy, first in the leading columns; see `logistic.sampled`."""
+def logistic_regression(rows, member, bank):
+    """Weights (T, k, D+1) of penalised cross-entropy, first in the leading columns; as in `logistic_regression`."""
     tasks, ways, count = member.shape
     lead = bank.space.lead_width(rows.shots * count, ways)
     problem = partial(_Logistic, targets=_spread(member, rows).flatten(2), bank=bank, lead=lead)
@@ -166,11 +166,8 @@ def _logistic(rows, member, bank):
     return minimise(problem(rows, renew=(0,)), weights, lambda _: limit(SAMPLED_TOLERANCE, first))[0]
 
 
-SOLVERS = {"Ridge": _ridge, "logistic_regression": _logistic, "nearest_centroid": _centroid}
-
-
 class _Logistic:
-    """Logistic regression of T tasks on Rows of some width ≥ lead; see `descent.minimise` and `logistic._Sampled`."""
+    """Logistic regression of T tasks on Rows of some width ≥ lead; as `logistic_regression._Sampled`."""
 
     def __init__(self, rows, targets, bank, lead, renew):
         self.rows, self.targets, self.bank, self.lead, self.renew = rows, targets, bank, lead, renew
@@ -199,7 +196,7 @@ class _Logistic:
         return values.unflatten(2, (self.rows.supports.shape[1], self.rows.shots))
 
     def _lead_hessian(self, shares):
-        """(T, k(lead+1), k(lead+1)) float64; `logistic._Sampled._lead_hessian`, task by task."""
+        """(T, k(lead+1), k(lead+1)) float64; `logistic_regression._Sampled._lead_hessian`, task by task."""
         tasks, ways, count, shots = shares.shape
         lead = self.lead
         means = -(shares.transpose(1, 2) @ shares.permute(0, 2, 3, 1)).double() / shots      # (T, n, k, k)
@@ -216,7 +213,7 @@ class _Logistic:
         return hessian.reshape(tasks, ways * (lead + 1), -1)
 
     def _tail_inverse(self, shares):
-        """Function (T, k, width − lead) → the same; `logistic._Sampled._tail_inverse`, task by task."""
+        """Function (T, k, width − lead) → the same; `logistic_regression._Sampled._tail_inverse`, task by task."""
         supports = self.rows.supports[:, None, :, self.lead:].double()                       # (T, 1, n, t)
         if not supports.shape[3]:
             return lambda vectors: vectors

@@ -7,7 +7,8 @@ from mmengine.model import BaseDataPreprocessor
 class Preprocess(BaseDataPreprocessor):
     """pipeline: transforms.Pipeline, whose `finish` and `normalize` run here. channels_last: memory order.
 
-    Called with a batch of datasets.collate; returns dict(images, labels), and such a one as it is. images: (N, 3, H, W) float32 for one view,
+    Called with a batch of datasets.collate; returns dict(images, labels), and such a one as it is.
+    images: (N, 3, H, W) float32 for one view,
     (views, N, 3, H, W) for more; labels: (N,) int64, −1 where there are none.
     """
 

@@ -90,7 +90,7 @@ def blur(images, sigmas, sigma_max):
 
 
 def _blur_matrices(sigmas, size, reach):
-    """(n, 1, size, size): row i holds the weights of the pixels of which blurred pixel i is made; edges are repeated."""
+    """(n, 1, size, size): row i holds the weights of the pixels that make blurred pixel i; edges are repeated."""
     at = torch.arange(-reach, reach + 1, device=sigmas.device)
     weights = torch.exp(-0.5 * (at / sigmas[:, None]) ** 2)  # (n, taps)
     weights /= weights.sum(1, keepdim=True)

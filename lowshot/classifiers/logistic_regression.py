@@ -9,9 +9,11 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from sklearn.linear_model import LogisticRegression
 
+from lowshot.classifiers import Classifier, register
+from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.augmented import AugmentedRows
-from lowshot.solvers.centroid import one_hot
 from lowshot.solvers.descent import minimise
 from lowshot.solvers.shift_space import shift_space
 
@@ -22,7 +24,7 @@ COARSE_TOLERANCE = 1e-1, 1e-4
 JITTER = 1e-12            # of the mean squared length of a row: repeated supports make the kernel singular
 
 
-def linear(support, labels, ways, query):
+def batched(support, labels, ways, query):
     """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D). In float64.
 
     The solution lies in the span of the n supports. Where n ≤ D the problem is solved in n coordinates: with
@@ -172,3 +174,12 @@ class _Sampled:
     def _lead_rows(self):
         supports = self.rows.supports[:, :self.lead].astype(np.float64)
         return np.concatenate([supports, np.ones((len(supports), 1))], axis=1)
+
+
+def _on_device():
+    from lowshot.solvers import many  # here, not above: it imports PyTorch
+    return many.logistic_regression
+
+
+register(Classifier("logistic_regression", LogisticRegression(max_iter=1000), label="Logistic regression", short="LR",
+                    batched=batched, sampled=sampled, on_device=_on_device))

@@ -8,9 +8,11 @@ scores = (q − x̄)·W + ȳ. With two classes scikit-learn fits one column; the
 
 import numpy as np
 from scipy.linalg import blas, lapack
+from sklearn.linear_model import RidgeClassifier
 
+from lowshot.classifiers import Classifier, register
+from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.augmented import AugmentedRows
-from lowshot.solvers.centroid import one_hot
 from lowshot.solvers.descent import conjugate_gradients
 from lowshot.solvers.shift_space import shift_space
 
@@ -21,7 +23,7 @@ ROUTINES = {np.float32: (blas.saxpy, blas.ssyrk, lapack.spotrf, lapack.spotrs),
             np.float64: (blas.daxpy, blas.dsyrk, lapack.dpotrf, lapack.dpotrs)}
 
 
-def linear(support, labels, ways, query):
+def batched(support, labels, ways, query):
     """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
     rows = support.astype(np.float64)
     centre = rows.mean(axis=1, keepdims=True)                       # (T, 1, D)
@@ -60,7 +62,7 @@ def expected(support, labels, ways, query, augmentation):
     G is positive definite; one Cholesky factor a task, in float32 unless the variances are large.
     """
     space = shift_space(augmentation.dictionary)
-    return np.array([_expected_task(*task, ways, augmentation.num_aug_shots, space)
+    return np.array([_expected_task(*task, ways, augmentation.n_aug, space)
                      for task in zip(support, labels, query, augmentation.nearest(support), strict=True)])
 
 
@@ -139,3 +141,11 @@ def _precondition(rows, clusters, space):
     inner = np.linalg.inv(np.eye(len(supports)) / rows.shots + spread @ supports.T)
     return lambda vectors: apart(vectors) - (vectors @ spread.T) @ inner @ spread
 
+
+def _on_device():
+    from lowshot.solvers import many  # here, not above: it imports PyTorch
+    return many.ridge
+
+
+register(Classifier("Ridge", RidgeClassifier(), batched=batched, sampled=sampled, expected=expected,
+                    on_device=_on_device))

@@ -5,12 +5,14 @@ differs between classes is |d|² − 2 (q − m)·d: centroids of a common offse
 """
 
 import numpy as np
+from sklearn.neighbors import NearestCentroid
 
+from lowshot.classifiers import Classifier, register
 from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.shift_space import shift_space
 
 
-def linear(support, labels, ways, query):
+def batched(support, labels, ways, query):
     """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
     member = one_hot(labels, ways)                                                    # (T, ways, n)
     centroids = member @ support.astype(np.float64) / member.sum(axis=2, keepdims=True)  # (T, ways, D)
@@ -18,13 +20,13 @@ def linear(support, labels, ways, query):
 
 
 def expected(support, labels, ways, query, augmentation):
-    """As `linear`, each support z in cluster k replaced by the mean of its A features, z + (A−1)/A · m_k, with m_k the
+    """As `batched`, each support z in cluster k replaced by the mean of its A features, z + (A−1)/A · m_k, with m_k the
     mean of the cluster's shift bank."""
-    space, shots = shift_space(augmentation.dictionary), augmentation.num_aug_shots
+    space, shots = shift_space(augmentation.dictionary), augmentation.n_aug
     clusters = augmentation.nearest(support)
     means = np.array([space.bank_moments(k, np.float32)[0] for k in np.unique(clusters)])  # (used, D)
     shifts = means[np.searchsorted(np.unique(clusters), clusters)]
-    return linear(support + (shots - 1) / shots * shifts, labels, ways, query)
+    return batched(support + (shots - 1) / shots * shifts, labels, ways, query)
 
 
 def sampled(support, labels, ways, query, draws, augmentation):
@@ -50,3 +52,12 @@ def nearest(centroids, query):
 def one_hot(labels, ways):
     """(…, ways, n) float64 of labels (…, n)."""
     return (labels[..., None, :] == np.arange(ways)[:, None]).astype(np.float64)
+
+
+def _on_device():
+    from lowshot.solvers import many  # here, not above: it imports PyTorch
+    return many.nearest_centroid
+
+
+register(Classifier("nearest_centroid", NearestCentroid(), label="Nearest centroid", short="NC", batched=batched,
+                    sampled=sampled, expected=expected, on_device=_on_device))

@@ -1,0 +1,113 @@
+"""The classifiers of meta-testing: one file and one registration each.
+
+A classifier is an unfitted scikit-learn estimator; that alone is enough to be evaluated, one fit an episode. Where many
+episodes can be solved at once, the same file says how. Choices on the command line, checks of protocols and names in
+reports are read from here.
+"""
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.base import ClassifierMixin, clone
+
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.keys import nearest_known
+
+PUBLISHED = ("Ridge", "logistic_regression", "nearest_centroid")  # these come first, as in the paper
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """What the project knows of a classifier. The batched forms give the predictions of `estimator`, up to rounding.
+
+    Shapes: T episodes of n supports and q queries of width D; labels are in [0, ways).
+    """
+    name: str                    # on the command line, in protocols and in results
+    estimator: ClassifierMixin   # unfitted, with its parameters
+    label: str = ""              # in figures; '': the name
+    short: str = ""              # in tables; '': the label
+    batched: Callable | None = None   # (support (T, n, D), labels (T, n), ways, query (T, q, D)) -> classes (T, q)
+    sampled: Callable | None = None   # latent augmentation of one episode: (support (n, D), labels (n,), ways,
+    #                                   query (q, D), draws (n, n_aug − 1), LatentShifts) -> classes (q,)
+    expected: Callable | None = None  # its limit of many draws: as `batched`, with LatentShifts as last argument
+    on_device: Callable | None = None  # () -> function of `solvers.many`: the sampled form of many episodes, by PyTorch
+    uses_base: bool = False      # the estimator has a parameter `base_mean`, the mean of the base features
+
+    def __post_init__(self):
+        object.__setattr__(self, "label", self.label or self.name)
+        object.__setattr__(self, "short", self.short or self.label)
+
+    def fitted_to(self, base):
+        """The same classifier with what it needs of the base features. base: `Dictionary`, or None where there is none.
+
+        ValueError: it needs them and there are none.
+        """
+        if not self.uses_base:
+            return self
+        if base is None:
+            raise UserError(f"{self.name} is centred on the mean of the base features: give their dictionary")
+        return replace(self, estimator=clone(self.estimator).set_params(base_mean=base.mean))
+
+
+_REGISTERED = {}
+
+
+def register(classifier):
+    """Make a Classifier known by its name; a file in this folder does so when it is imported. Returns it."""
+    if classifier.name in _REGISTERED:
+        raise ValueError(f"two classifiers are named {classifier.name!r}")
+    _REGISTERED[classifier.name] = classifier
+    return classifier
+
+
+@functools.cache
+def _load_all():
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+
+
+def classifiers():
+    """dict from name to Classifier: those of the paper, then the others by name."""
+    _load_all()
+    return {name: _REGISTERED[name] for name in (*PUBLISHED, *sorted(set(_REGISTERED) - set(PUBLISHED)))}
+
+
+def find_classifier(classifier):
+    """Classifier of a name or of an estimator: the registered one with equal type and parameters, else one that is only
+    its estimator. ValueError: no such name, or no scikit-learn classifier."""
+    known = classifiers()
+    if isinstance(classifier, str):
+        if classifier not in known:
+            raise UserError(f"classifier {classifier!r}{nearest_known(classifier, known)}")
+        return known[classifier]
+    if not all(hasattr(classifier, name) for name in ("fit", "predict", "get_params")):
+        raise UserError(f"{classifier!r}: expected a scikit-learn classifier or one of {', '.join(known)}")
+    equal = (one for one in known.values() if _same(one.estimator, classifier))
+    return next(equal, None) or Classifier(type(classifier).__name__, classifier)
+
+
+def _same(one, other):
+    if type(one) is not type(other):
+        return False
+    values = zip(one.get_params().items(), other.get_params().items(), strict=True)
+    return all(a == b and type(x) is type(y) and np.array_equal(x, y) for (a, x), (b, y) in values)
+
+
+def uses_base(name):
+    """Whether the classifier of this name looks at the base features."""
+    return name in classifiers() and classifiers()[name].uses_base
+
+
+def has_expected_form(name):
+    """Whether the classifier of this name has a closed form of endlessly many draws of latent augmentation."""
+    return find_classifier(name).expected is not None
+
+
+def shown(name):
+    """(label, short) of the classifier of this name; the name itself where it is not known, as in another's results."""
+    known = classifiers().get(name)
+    return (known.label, known.short) if known else (name, name)

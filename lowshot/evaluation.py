@@ -1,0 +1,138 @@
+"""Score a classifier on a set of tasks, all at once (`evaluate`) or in the chunks that the commands keep."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from fewshot_wsi.foundation.errors import UserError
+from lowshot.comparison import compare_scores
+from lowshot.estimators import BaseDictionary, LatentAugmentation
+from lowshot.influence import f1_influence
+from lowshot.intervals import Interval, closed_interval, open_interval
+from lowshot.prediction import predict
+from lowshot.statistics import f1_scores
+from lowshot.tasks import TaskSet, check_rows, class_numbers
+
+CHUNK_TASKS = 50            # tasks a chunk, at most
+CHUNK_BYTES = 64 * 2 ** 20  # support features a chunk, at most (one task at least)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """F1 of one classifier on a set of tasks, in fractions; made by `evaluate`."""
+    f1: np.ndarray           # (T, ways) float64, F1 of each class in each task
+    predictions: np.ndarray  # (T, ways*queries) int64 class numbers
+    tasks: TaskSet
+
+    macro = property(lambda self: self.f1.mean(axis=1), doc="(T,) macro F1 of each task.")
+    mean = property(lambda self: float(self.macro.mean()), doc="Macro F1, the mean over tasks.")
+    closed = property(lambda self: closed_interval(self.macro), doc="Interval for further tasks from these rows.")
+
+    @cached_property
+    def influence(self):
+        """`Influence` of the macro F1 on `tasks.units`."""
+        slopes = np.full(self.f1.shape, 1 / self.f1.shape[1])
+        return self.tasks.units.influence(self.macro, f1_influence(self.predictions, self.tasks.query_labels, slopes))
+
+    @cached_property
+    def open(self):
+        """Interval for new groups (slides, patients) of the same source; for new rows where no groups were given."""
+        if self.tasks.units is None:
+            return Interval(self.mean, None, 0, "no groups are known: draw the tasks by sample_tasks")
+        return open_interval(self.macro, self.influence, self.tasks.units)
+
+    def __str__(self):
+        name = self.tasks.groups[0] if self.tasks.groups else "group"
+        return (f"F1 {100 * self.mean:.1f} %, {self.closed} for further tasks from these rows ({self.tasks.num_tasks} "
+                f"tasks), {self.open} for new {name}s")
+
+
+def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), base=None, solver="batched",
+             device="cpu", n_jobs=None):
+    """Fit `classifier` to the supports of every task, score it on the queries, return Scores.
+
+    classifier: an unfitted scikit-learn classifier, LatentAugmentation around one, or a name of `lowshot.classifiers`.
+    Where a batched form of it is known (type and parameters are equal) that is used; else it is fitted once a task.
+    x: (N, D) features, worked on as float32; y: (N,) their labels, as `sample_tasks` got them; query_x, query_y: of the
+    query rows, where these are others. views: sequence of (N, D), features of augmented views of each row of x, which
+    join the supports. base: fitted BaseDictionary, for classifiers that look at the base features.
+    solver, device: as in `predict`. n_jobs: processes, as in joblib; the scores do not depend on it.
+    ValueError: rows, labels and tasks that do not belong together.
+    """
+    x, asked = _features(x, "x"), x if query_x is None else query_x
+    asked = x if asked is x or query_x is None else _features(asked, "query_x")
+    if (query_x is None) != (query_y is None):
+        raise UserError("query_x and query_y belong together: give both or none")
+    for side, rows, features, labels, name in (
+            (tasks.support, tasks.support_labels, x, y, "y"),
+            (tasks.query, tasks.query_labels, asked, y if query_y is None else query_y, "query_y")):
+        numbers = class_numbers(labels, tasks, name)
+        if len(numbers) != len(features):
+            raise UserError(f"{len(features)} rows of features, but {len(numbers)} labels in {name}")
+        check_rows(side, numbers, rows, name)
+    supports = tasks.support.shape[1] * (1 + len(views))
+    chunks = (delayed(predict_tasks)(classifier, x, tasks, asked, start, stop, views=views, base=base, solver=solver,
+                                     device=device)
+              for start, stop in chunk_bounds(tasks.num_tasks, supports, x.shape[1]))
+    predictions = np.concatenate(Parallel(n_jobs)(chunks))
+    return Scores(f1_scores(tasks.query_labels, predictions, tasks.ways), predictions, tasks)
+
+
+def predict_tasks(classifier, x, tasks, query_x, start=0, stop=None, *, views=(), augmentation=None, base=None,
+                  solver="batched", device="cpu"):
+    """Predicted class numbers (t, ways·queries) int64 of the tasks start … stop − 1 of a TaskSet.
+
+    Arguments as of `evaluate`, unchecked; augmentation, base: as of `predict`. Task t draws its augmentation from the
+    stream (tasks.seed, 'latent_aug', tasks.setting, t), alone or among others.
+    """
+    rows = tasks.support[start:stop]
+    support, labels = x[rows], tasks.support_labels
+    if len(views):
+        support, labels = with_views(support, rows, views), np.repeat(labels, 1 + len(views))
+    if isinstance(classifier, LatentAugmentation) and classifier.dictionary_is_fitted:
+        classifier, augmentation = classifier.estimator, classifier.shifts(tasks.seed)
+    if isinstance(base, BaseDictionary):
+        base = base.dictionary_
+    return predict(classifier, support, labels, query_x[tasks.query[start:stop]], solver=solver, device=device,
+                   augmentation=augmentation, base=base, setting=tasks.setting,
+                   task_numbers=np.arange(start, start + len(rows)))
+
+
+def with_views(support, rows, views):
+    """Supports and their augmented views, tile by tile: (t, n, D) of the rows (t, n) -> (t, n·(1 + views), D).
+
+    views: sequence of what gives the features (m, D) of rows (m,) as `view[rows]`.
+    """
+    t, n, dim = support.shape
+    unique, where = np.unique(rows, return_inverse=True)
+    together = np.empty((t, n, 1 + len(views), dim), dtype=np.float32)
+    together[:, :, 0] = support
+    for number, view in enumerate(views, start=1):
+        together[:, :, number] = view[unique][where.reshape(t, n)]
+    return together.reshape(t, -1, dim)
+
+
+def chunk_bounds(num_tasks, supports, dim):
+    """[(start, stop), …] of the chunks; they depend on the tasks alone, never on the processes.
+
+    supports: support features a task, views counted. dim: their width.
+    """
+    size = max(1, min(CHUNK_TASKS, CHUNK_BYTES // (supports * dim * 4)))
+    return [(start, min(start + size, num_tasks)) for start in range(0, num_tasks, size)]
+
+
+def _features(x, name):
+    x = np.asarray(x)
+    if x.ndim != 2 or x.dtype.kind not in "fiu":
+        raise UserError(f"{name} is an array {x.shape} of {x.dtype}; expected numbers (rows, width)")
+    return x.astype(np.float32, copy=False)
+
+
+def compare(a, b, seed=0):
+    """Comparison of two Scores on the same tasks: is the first better? ValueError where the tasks differ."""
+    if a.tasks.identity != b.tasks.identity:
+        raise UserError("the two were scored on different tasks, which cannot be paired; evaluate both on one set")
+    units = a.tasks.units
+    return compare_scores(a.macro, b.macro, seed, units, None if units is None else a.influence - b.influence)

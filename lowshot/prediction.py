@@ -1,0 +1,154 @@
+"""Predictions of many episodes at once: `predict`.
+
+Where the classifier has a batched form it is used; any other scikit-learn classifier is fitted one episode at a time.
+"""
+
+import functools
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+
+from fewshot_wsi.foundation.errors import UserError
+from lowshot.classifiers import find_classifier
+from lowshot.solvers.device import choose_device
+
+SOLVERS = ("batched", "sklearn")
+LARGEST = 1e15  # level of a feature up to which sums of its squares keep to float32, as latent augmentation does
+BLOCK_BYTES = 2**23  # float64 supports and queries worked on at once: what a cache holds
+
+
+def predict(classifier, support, labels, query, *, solver="batched", device="cpu", augmentation=None, base=None,
+            setting="", task_numbers=None):
+    """Predicted labels (T, q) int64 of T episodes.
+
+    classifier: a name of `lowshot.classifiers`, or an unfitted scikit-learn classifier.
+    support: (T, n, D) float32; labels: (n,) or (T, n) ints, any values, at least two; query: (T, q, D) float32.
+    solver: 'batched', or 'sklearn' for one fit of the estimator an episode in any case.
+    device: 'cpu', 'cuda' or 'auto'; sampled latent augmentation runs there, many episodes at once, the rest is small.
+    augmentation: LatentShifts or None; its draws are keyed by `setting` and `task_numbers` (T,), by default 0 … T−1.
+    base: Dictionary of the base features, for classifiers that look at these.
+
+    On the CPU the predictions of an episode do not depend, to the last bit, on those that share its call.
+    ValueError: unknown names, shapes that disagree, fewer than two classes, numbers that are not finite.
+    """
+    support, query = np.asarray(support), np.asarray(query)
+    numbers = np.arange(len(support)) if task_numbers is None else np.asarray(task_numbers)
+    classifier = find_classifier(classifier).fitted_to(base)
+    _check_choices(classifier, solver, augmentation)
+    labels = _check_arrays(support, np.asarray(labels), query, numbers)
+    form = _form(classifier, solver, augmentation)
+    if device != "auto" or form == "sampled":
+        device = choose_device(device)
+    if augmentation is not None and form != "estimator":
+        _check_size(support, query, augmentation.dictionary.prototypes)
+    predicted = np.empty(query.shape[:2], dtype=np.int64)
+    if form == "estimator":
+        for task, episode in enumerate(zip(support, labels, query, numbers, strict=True)):
+            predicted[task] = predict_episode(classifier.estimator, *episode[:3], augmentation, setting, episode[3])
+        return predicted
+    if form != "sampled" or classifier.on_device is None:
+        device = "cpu"
+    fit = functools.partial(_FORMS[form], classifier, augmentation, setting, device)
+    step = max(1, BLOCK_BYTES // (8 * support.shape[2] * (support.shape[1] + query.shape[1])))
+    if device != "cpu":
+        step = max(1, len(support))  # many.sampled cuts blocks of its own
+    for classes, members in _alike(labels):
+        for start in range(0, len(members), step):
+            rows = _span(members[start:start + step])
+            coded = np.searchsorted(classes, labels[rows])  # (t, n) in [0, ways)
+            try:
+                predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
+            except np.linalg.LinAlgError:
+                raise UserError(f"{classifier.name}: the features are too large, or too uneven, for the batched "
+                                "solver; scale them to unit length, or use the solver 'sklearn'") from None
+    return predicted
+
+
+def predict_episode(estimator, support, labels, query, augmentation=None, setting="", number=0):
+    """Predictions (q,) of a fresh `estimator` fitted to one episode: support (n, D), labels (n,), query (q, D)."""
+    if augmentation is not None:
+        support = augmentation.augment(support, setting, number).reshape(-1, support.shape[1])
+        labels = np.repeat(labels, augmentation.n_aug)
+    with warnings.catch_warnings():
+        # one shot a class has no within-class variance: NearestCentroid says so at every fit and does not use it
+        warnings.filterwarnings("ignore", module="sklearn.neighbors._nearest_centroid")
+        return clone(estimator).fit(support, labels).predict(query)
+
+
+def _form(classifier, solver, augmentation):
+    """Which form of the classifier predicts: 'batched', 'sampled', 'expected' or 'estimator'."""
+    form = "batched" if augmentation is None or augmentation.n_aug == 1 else augmentation.kind
+    return "estimator" if solver == "sklearn" or getattr(classifier, form) is None else form
+
+
+# Each form as a function of a block of episodes: (…, support, labels in [0, ways), ways, query, numbers) → classes
+
+def _batched(classifier, augmentation, setting, device, support, labels, ways, query, numbers):
+    return classifier.batched(support, labels, ways, query)
+
+
+def _expected(classifier, augmentation, setting, device, support, labels, ways, query, numbers):
+    return classifier.expected(support, labels, ways, query, augmentation)
+
+
+def _sampled(classifier, augmentation, setting, device, support, labels, ways, query, numbers):
+    draws = [augmentation.draws(setting, number, support.shape[1]) for number in numbers]
+    if device != "cpu":
+        from lowshot.solvers import many  # here, not above: it imports PyTorch
+        return many.sampled(classifier.on_device(), support, labels, ways, query, np.array(draws), augmentation,
+                            device.removeprefix("torch-"))
+    return np.array([classifier.sampled(z, y, ways, q, drawn, augmentation)
+                     for z, y, q, drawn in zip(support, labels, query, draws, strict=True)])
+
+
+_FORMS = {"batched": _batched, "sampled": _sampled, "expected": _expected}
+
+
+def _alike(labels):
+    """(classes, task numbers) of episodes with the same classes; labels (T, n)."""
+    equal, alike = {}, {}
+    for task, row in enumerate(labels):
+        equal.setdefault(row.tobytes(), []).append(task)
+    for members in equal.values():
+        alike.setdefault(tuple(np.unique(labels[members[0]])), []).extend(members)
+    return [(np.array(classes), np.sort(members)) for classes, members in alike.items()]
+
+
+def _span(numbers):
+    """Ascending numbers as an index: a slice, which copies nothing, where none is left out."""
+    first, last = numbers[0], numbers[-1]
+    return slice(first, last + 1) if last - first == len(numbers) - 1 else numbers
+
+
+def _check_choices(classifier, solver, augmentation):
+    if solver not in SOLVERS:
+        raise UserError(f"solver {solver!r}: known are {', '.join(SOLVERS)}")
+    if augmentation is not None and augmentation.kind == "expected":
+        if classifier.expected is None:
+            raise UserError(f"expected latent augmentation has no closed form for {classifier.name}; use the sampled")
+        if solver == "sklearn":
+            raise UserError("expected latent augmentation has no scikit-learn form; use the solver 'batched', or "
+                            "sampled augmentation")
+
+
+def _check_size(*arrays):
+    largest = max(np.abs(array).max(initial=0) for array in arrays)
+    if largest > LARGEST:
+        raise UserError(f"features reach {largest:.0e}, too large for latent augmentation, which works in float32; "
+                        "scale them down, or use the solver 'sklearn'")
+
+
+def _check_arrays(support, labels, query, numbers):
+    """Labels (T, n) int64."""
+    if support.ndim != 3 or query.ndim != 3 or len(support) != len(query) or support.shape[2] != query.shape[2]:
+        raise UserError(f"support {support.shape} and query {query.shape}: expected (tasks, rows, width), "
+                        "with the same tasks and width")
+    if labels.shape not in (support.shape[:2], support.shape[1:2]) or numbers.shape != support.shape[:1]:
+        raise UserError(f"labels {labels.shape} or task numbers {numbers.shape} do not fit support {support.shape}")
+    labels = np.broadcast_to(labels.astype(np.int64), support.shape[:2])
+    if support.size and (labels == labels[:, :1]).all(axis=1).any():
+        raise UserError("a task has supports of one class only; a classifier needs at least two")
+    if not (np.isfinite(support).all() and np.isfinite(query).all()):
+        raise UserError("features hold numbers that are not finite; extract them again")
+    return labels
