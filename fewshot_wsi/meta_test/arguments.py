@@ -25,7 +25,8 @@ def run_parser(description, example, task):
     p.add_argument("--num_aug_shots", type=int, default=100,
                    help="latent_aug: features that a support tile stands for, itself included (default 100)")
     p.add_argument("--mode", choices=MODES, default="linear", help="linear, or latent_aug (default linear)")
-    p.add_argument("--clf", choices=list(classifiers()), default="Ridge", help="classifier (default Ridge)")
+    p.add_argument("--clf", default="Ridge", help=f"classifier: {', '.join(classifiers())}, or one that the protocol "
+                   "names (default Ridge)")
     p.add_argument("--aug_times", type=int, default=0,
                    help="views of a support tile, the original included; 0 and 1: none but it (default 0)")
     p.add_argument("--num_prototypes", type=int, default=16, help="clusters of the dictionary (default 16)")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.features import load_views
+from lowshot.classifiers import Classifier
 from lowshot.dictionary import load_dictionary
 from lowshot.evaluation import chunk_bounds, predict_tasks
 from lowshot.latent_aug import LatentShifts
@@ -27,7 +28,7 @@ class Job:
     support_features: tuple
     query_features: tuple
     mode: str
-    clf: str
+    classifier: Classifier
     solver: str
     device: str
     setting: str            # with seed and task number, names the draws of latent augmentation
@@ -51,9 +52,9 @@ def _predicted(job, tasks, start, stop):
     latent = job.mode == "latent_aug"
     augmentation = LatentShifts(dictionary, job.num_aug_shots, job.latent, job.seed) if latent else None
     views = [StoredView(*job.views, number) for number in range(job.aug_times - 1)]
-    return predict_tasks(job.clf, _features(*job.support_features), tasks, _features(*job.query_features), start, stop,
-                         views=views, augmentation=augmentation, base=dictionary, solver=job.solver,
-                         device=job.device).astype(np.int16)
+    support, query = _features(*job.support_features), _features(*job.query_features)
+    return predict_tasks(job.classifier, support, tasks, query, start, stop, views=views, augmentation=augmentation,
+                         base=dictionary, solver=job.solver, device=job.device).astype(np.int16)
 
 
 def score_resample(job, number):

@@ -197,8 +197,8 @@ class Inputs:
             tasks=(str(self._task_file(s, tasks).absolute()), tasks.identity),
             support_features=(_absolute(protocol.features_file(s.model, s.family.support)), hashes["support_features"]),
             query_features=(_absolute(protocol.features_file(s.model, s.family.query)), hashes["query_features"]),
-            mode=s.mode, clf=s.clf, solver=s.solver, device=self._device(s), setting=s.plan.setting, seed=s.seed,
-            aug_times=s.aug_times, views=(_absolute(folder), prefix) if views else (),
+            mode=s.mode, classifier=s.classifier, solver=s.solver, device=self._device(s), setting=s.plan.setting,
+            seed=s.seed, aug_times=s.aug_times, views=(_absolute(folder), prefix) if views else (),
             dictionary=(_absolute(s.dictionary_folder), spec.prefix, s.num_prototypes, hashes["dictionary"])
             if s.uses_dictionary else (), num_aug_shots=s.num_aug_shots, latent=s.latent)
 

@@ -12,6 +12,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
+from fewshot_wsi.meta_test.classifiers import protocol_classifier
 from lowshot.classifiers import classifiers
 
 MODES = ("linear", "latent_aug")
@@ -82,6 +83,7 @@ class Protocol:
     seed: int = 0
     sampling: str = "published"
     open: str = "formula"             # how open intervals are made: see lowshot.intervals
+    classifiers: dict = field(default_factory=dict)  # name: dict(type='sklearn.svm.SVC', C=10.0), beside the project's
     images: dict = field(default_factory=dict)  # how run_protocol makes images and lists; {}: they are there
     path: str = ""                    # file it was read from
 
@@ -95,6 +97,12 @@ class Protocol:
 
     def set(self, name):
         return _lookup(self.sets, name, "set", self.path)
+
+    def classifier(self, name):
+        """Classifier by name, of the project or of this protocol; UserError names the nearest known one."""
+        if name in self.classifiers:
+            return protocol_classifier(name, self.classifiers[name], self.path)
+        return _lookup({**classifiers(), **self.classifiers}, name, "classifier", self.path)
 
     def features_file(self, model, name):
         return Path(self.workdir, "extracted_feats", model, f"{name}.npy")
@@ -217,6 +225,8 @@ def _check(p):
     base = p.classes_of(p.dictionary.set)
     for name, model in p.models.items():
         _check_novel(model.novel, len(base), f"{p.path}: models.{name}: novel")
+    for name in p.classifiers:
+        p.classifier(name)
     for name, family in p.tasks.items():
         _check_family(p, name, family)
     if p.tasks and not any(family.methods for family in p.tasks.values()):
@@ -275,4 +285,4 @@ def _check_methods(p, family, where):
             tag = "" if novel is None else novel_tag(novel)
             _lookup(p.models, model.replace("{novel}", tag), "model", where)
         _lookup(dict.fromkeys(MODES), mode, "mode", where)
-        _lookup(classifiers(), classifier, "classifier", where)
+        p.classifier(classifier)

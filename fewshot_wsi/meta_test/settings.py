@@ -12,7 +12,7 @@ from fewshot_wsi.foundation.files import json_sha256
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.meta_test.protocol import MODES, OPEN, SAMPLING, Protocol, classes_in, novel_tag
 from fewshot_wsi.meta_test.remedies import command_line
-from lowshot.classifiers import classifiers, has_expected_form, uses_base
+from lowshot.classifiers import classifiers
 from lowshot.resampling import RESAMPLES
 from lowshot.tasks import task_stem
 
@@ -93,14 +93,15 @@ class Settings:
         usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
         _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
               open=self.protocol.open, **usual)
-        _check_choices(self, mode=MODES, clf=classifiers(), latent=LATENT, sampling=SAMPLING, open=OPEN)
+        _check_choices(self, mode=MODES, clf=[*classifiers(), *self.protocol.classifiers], latent=LATENT,
+                       sampling=SAMPLING, open=OPEN)
         _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
         if self.open_resamples < 2:
             raise UserError(f"--open_resamples {self.open_resamples}: give a whole number from 2")
         if self.aug_times < 0:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         self._leave_out_what_has_no_effect(usual)
-        if self.latent == "expected" and not has_expected_form(self.clf):
+        if self.latent == "expected" and self.classifier.expected is None:
             raise UserError(f"--latent expected has no closed form for {self.clf}; use --latent sampled")
         if self.latent == "expected" and self.solver == "sklearn":
             raise UserError("--latent expected has no scikit-learn form; use --solver batched or --latent sampled")
@@ -109,7 +110,7 @@ class Settings:
         """Options that mean the same run give the same Settings, so that there is one result of it."""
         _set(self, novel=classes_in(self.novel), aug_times=0 if self.aug_times == 1 else self.aug_times)
         if self.mode == "linear":
-            kept = {"num_prototypes", "dict_folder"} if uses_base(self.clf) else set()
+            kept = {"num_prototypes", "dict_folder"} if self.classifier.uses_base else set()
             unused = {"latent": "sampled", "dict_folder": None, **usual}
             _set(self, **{name: value for name, value in unused.items() if name not in kept})
         if self.mode == "linear" or self.latent == "expected":
@@ -126,8 +127,12 @@ class Settings:
                         folder=self.task_folder)
 
     @property
+    def classifier(self):
+        return self.protocol.classifier(self.clf)
+
+    @property
     def uses_dictionary(self):
-        return self.mode == "latent_aug" or uses_base(self.clf)
+        return self.mode == "latent_aug" or self.classifier.uses_base
 
     @property
     def dictionary_folder(self):
@@ -153,7 +158,8 @@ class Settings:
         """JSON-able; with the hashes of what was read, this decides the result."""
         names = ("task", "mode", "model", "num_shots", "num_task", "clf", "num_aug_shots", "aug_times",
                  "num_prototypes", "latent", "solver", "sampling", "seed")
-        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}}
+        own = {"classifier": self.protocol.classifiers[self.clf]} if self.clf in self.protocol.classifiers else {}
+        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}, **own}
 
     @property
     def name(self):

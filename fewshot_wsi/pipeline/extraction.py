@@ -10,7 +10,6 @@ from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.lists import check_labels, read_list
 from fewshot_wsi.meta_test.protocol import Protocol, novel_tag
 from fewshot_wsi.meta_test.views import views_of
-from lowshot.classifiers import uses_base
 from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
 from openselfsup.apis.extract import Job, Settings, extract, pick_device, pick_workers
@@ -98,7 +97,8 @@ def sets_of(protocol, model):
             tags = [novel_tag(novel) for novel in family.novel_classes] or [""]
             if model in {pattern.replace("{novel}", tag) for tag in tags}:
                 needed |= {family.support, family.query}
-                needed |= {protocol.dictionary.set} if mode == "latent_aug" or uses_base(clf) else set()
+                if mode == "latent_aug" or protocol.classifier(clf).uses_base:
+                    needed.add(protocol.dictionary.set)
     return [name for name in protocol.sets if name in needed] or list(protocol.sets)
 
 

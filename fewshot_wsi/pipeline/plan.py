@@ -13,7 +13,6 @@ from fewshot_wsi.foundation.lists import read_list, slides_of
 from fewshot_wsi.meta_test.protocol import Protocol
 from fewshot_wsi.meta_test.settings import runs_of, task_files_of
 from fewshot_wsi.pipeline.records import ImageHashes, Records
-from lowshot.classifiers import has_expected_form
 
 ABLATION = ("no", "short", "full")  # short: without augmented views
 
@@ -47,12 +46,15 @@ class Plan:
         """The protocol with the methods that the changes allow: not every classifier has an expected form."""
         if self.changes.get("latent") != "expected":
             return self.protocol
+        def expected_form(clf):
+            return self.protocol.classifier(clf).expected is not None
+
         left_out, families = {}, {}
         for task, family in self.protocol.tasks.items():
             allowed = {}
             for name in ("methods", "variations"):
                 methods = getattr(family, name)
-                allowed[name] = tuple(one for one in methods if one[1] != "latent_aug" or has_expected_form(one[2]))
+                allowed[name] = tuple(one for one in methods if one[1] != "latent_aug" or expected_form(one[2]))
                 left_out.update(dict.fromkeys(one[2] for one in methods if one not in allowed[name]))
             families[task] = replace(family, **allowed)
         for clf in left_out:

@@ -78,8 +78,10 @@ def classifiers():
 
 def find_classifier(classifier):
     """Classifier of a name or of an estimator: the registered one with equal type and parameters, else one that is only
-    its estimator. ValueError: no such name, or no scikit-learn classifier."""
+    its estimator. A Classifier is itself. ValueError: no such name, or no scikit-learn classifier."""
     known = classifiers()
+    if isinstance(classifier, Classifier):
+        return classifier
     if isinstance(classifier, str):
         if classifier not in known:
             raise UserError(f"classifier {classifier!r}{nearest_known(classifier, known)}")
@@ -100,11 +102,6 @@ def _same(one, other):
 def uses_base(name):
     """Whether the classifier of this name looks at the base features."""
     return name in classifiers() and classifiers()[name].uses_base
-
-
-def has_expected_form(name):
-    """Whether the classifier of this name has a closed form of endlessly many draws of latent augmentation."""
-    return find_classifier(name).expected is not None
 
 
 def shown(name):
