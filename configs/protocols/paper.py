@@ -46,6 +46,7 @@ models = dict(
     **{f'clp_wo_{i}': dict(config=f'{_clp}wo_{i}.py', novel=(i,)) for i in range(9)},
 )
 
+classifiers = dict()  # beside the project's own (`--clf`), as svm=dict(type='sklearn.svm.SVC', C=10.0)
 dictionary = dict(set='NCT_train', prefix='NCT', num_prototypes=16, num_shift_vectors=2000, iterations=20,
                   kmeans_seed=66)
 

@@ -1,0 +1,56 @@
+"""Documents do what they say: the notebook prints what it shows, the snippets of CONTRIBUTING.md run."""
+
+import ast
+import contextlib
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+NUMBER = r"[-+]?\d+\.\d+"
+
+
+def notebook():
+    return json.loads((ROOT / "docs/evaluate_features.ipynb").read_text())["cells"]
+
+
+def test_the_notebook_prints_what_it_shows():
+    space = {}
+    for cell in notebook():
+        if cell["cell_type"] != "code":
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile("".join(cell["source"]), "notebook", "exec"), space)
+        shown = "".join("".join(output.get("text", "")) for output in cell["outputs"])
+        assert re.sub(NUMBER, "#", printed.getvalue()) == re.sub(NUMBER, "#", shown)
+        numbers = [[float(number) for number in re.findall(NUMBER, text)] for text in (printed.getvalue(), shown)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=0.35)  # another processor may round another way
+
+
+def snippets():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    return re.findall(r"^## (Add [^\n]+)$(?:(?!^## ).)*?^```python\n(.*?)^```", text, flags=re.M | re.S)
+
+
+@pytest.mark.parametrize("title, code", snippets(), ids=lambda value: value if "\n" not in value else "")
+def test_snippets_of_the_recipes_run(title, code):
+    ast.parse(code)
+    if "classifier" in title:
+        code += ("import numpy as np\nfrom lowshot import evaluate, sample_tasks\n"
+                 "y = np.repeat([0, 1], 30)\nx = np.random.default_rng(0).normal(size=(60, 4)) + 9 * y[:, None]\n"
+                 "assert evaluate('knn', x, y, sample_tasks(y, shots=3, num_tasks=5)).mean > 0.9\n"
+                 "from fewshot_wsi.commands.distributed_meta_test import main\n"
+                 "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n")
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert "classifier" not in title or "knn" in done.stdout
+
+
+def test_every_recipe_has_a_snippet():
+    assert [title for title, _ in snippets()] == [f"Add a{'n' * (what[0] in 'aeiou')} {what}" for what in (
+        "classifier", "encoder", "data set", "statistic")]
