@@ -4,8 +4,8 @@ import functools
 
 from threadpoolctl import threadpool_limits
 
+from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.dictionary import load_dictionary
-from lowshot.latent_aug import LatentShifts
 from lowshot.prediction import predict
 
 PREFIX, PROTOTYPES = "BASE", 16  # of the dictionary

@@ -24,7 +24,7 @@ from benchmarks._piece import DRAWS
 from benchmarks.solvers import source
 from fewshot_wsi.foundation.errors import run_command
 from fewshot_wsi.foundation.files import write_text
-from lowshot.latent_aug import LatentShifts
+from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.prediction import predict
 
 ROWS = [("logistic_regression", "five", 10, 50), ("logistic_regression", "five", 1, None),

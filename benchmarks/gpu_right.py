@@ -32,9 +32,9 @@ from benchmarks._synthetic import Tissue
 from fewshot_wsi.foundation.errors import UserError, run_command
 from fewshot_wsi.foundation.files import write_json
 from fewshot_wsi.foundation.seeds import generator
+from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import PUBLISHED
 from lowshot.dictionary import build_dictionary
-from lowshot.latent_aug import LatentShifts
 from lowshot.prediction import predict
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper

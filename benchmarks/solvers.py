@@ -32,9 +32,9 @@ from benchmarks._piece import DRAWS, PREFIX, PROTOTYPES, predict_piece
 from benchmarks._synthetic import FEATURES, Tissue
 from fewshot_wsi.foundation.errors import UserError, run_command
 from fewshot_wsi.foundation.seeds import generator
+from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import PUBLISHED, find_classifier
 from lowshot.dictionary import build_dictionary, save_dictionary
-from lowshot.latent_aug import LatentShifts
 from lowshot.prediction import predict, predict_episode
 
 QUERIES = 15

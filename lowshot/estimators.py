@@ -7,8 +7,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.dictionary import build_dictionary, load_dictionary, save_dictionary
-from lowshot.latent_aug import LatentShifts
 
 
 class BaseDictionary(ClusterMixin, BaseEstimator):

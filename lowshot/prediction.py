@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import clone
 
 from fewshot_wsi.foundation.errors import UserError
+from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import find_classifier
 from lowshot.solvers.device import choose_device
 
@@ -26,7 +27,8 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
     support: (T, n, D) float32; labels: (n,) or (T, n) ints, any values, at least two; query: (T, q, D) float32.
     solver: 'batched', or 'sklearn' for one fit of the estimator an episode in any case.
     device: 'cpu', 'cuda' or 'auto'; sampled latent augmentation runs there, many episodes at once, the rest is small.
-    augmentation: LatentShifts or None; its draws are keyed by `setting` and `task_numbers` (T,), by default 0 … T−1.
+    augmentation: LatentShifts, or what another Augmentation makes, or None. Its draws are keyed by `setting` and
+    `task_numbers` (T,), by default 0 … T−1.
     base: Dictionary of the base features, for classifiers that look at these.
 
     On the CPU the predictions of an episode do not depend, to the last bit, on those that share its call.
@@ -78,8 +80,10 @@ def predict_episode(estimator, support, labels, query, augmentation=None, settin
 
 def _form(classifier, solver, augmentation):
     """Which form of the classifier predicts: 'batched', 'sampled', 'expected' or 'estimator'."""
+    if solver == "sklearn" or not (augmentation is None or isinstance(augmentation, LatentShifts)):
+        return "estimator"
     form = "batched" if augmentation is None or augmentation.n_aug == 1 else augmentation.kind
-    return "estimator" if solver == "sklearn" or getattr(classifier, form) is None else form
+    return "estimator" if getattr(classifier, form) is None else form
 
 
 # Each form as a function of a block of episodes: (…, support, labels in [0, ways), ways, query, numbers) → classes
@@ -124,7 +128,7 @@ def _span(numbers):
 def _check_choices(classifier, solver, augmentation):
     if solver not in SOLVERS:
         raise UserError(f"solver {solver!r}: known are {', '.join(SOLVERS)}")
-    if augmentation is not None and augmentation.kind == "expected":
+    if isinstance(augmentation, LatentShifts) and augmentation.kind == "expected":
         if classifier.expected is None:
             raise UserError(f"expected latent augmentation has no closed form for {classifier.name}; use the sampled")
         if solver == "sklearn":

@@ -179,7 +179,7 @@ def test_a_classifier_is_known_by_type_and_parameters():
     assert find_classifier(RidgeClassifier()) is classifiers()["Ridge"]
     assert find_classifier(LogisticRegression(max_iter=1000)) is classifiers()["logistic_regression"]
     assert find_classifier(RidgeClassifier(alpha=2.0)).batched is None
-    with pytest.raises(ValueError, match="two classifiers are named 'Ridge'"):
+    with pytest.raises(ValueError, match="are named 'Ridge'"):
         register(Classifier("Ridge", RidgeClassifier()))
     with pytest.raises(ValueError, match="did you mean 'nearest_centroid'"):
         find_classifier("nearest_centriod")

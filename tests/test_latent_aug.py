@@ -6,8 +6,8 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
 from fewshot_wsi.foundation.errors import UserError
+from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.dictionary import build_dictionary, make_dictionary
-from lowshot.latent_aug import LatentShifts
 from lowshot.prediction import predict
 
 CLASSIFIERS = ("Ridge", "logistic_regression", "nearest_centroid")

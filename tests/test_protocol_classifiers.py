@@ -1,22 +1,27 @@
 """Classifiers that a protocol names, and that commands and the public API are one engine."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from _world import make_world, make_world_with_tasks
+from _world import DIM, make_world, make_world_with_tasks
 from sklearn.linear_model import RidgeClassifier
 from sklearn.svm import SVC
 
 from fewshot_wsi.commands.report import main as report
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.seeds import generator
+from fewshot_wsi.meta_test import evaluate as evaluate_module
+from fewshot_wsi.meta_test import protocol as protocol_module
+from fewshot_wsi.meta_test import settings as settings_module
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.protocol import build_protocol, load_protocol
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import Settings, runs_of
 from lowshot import BaseDictionary, LatentAugmentation, SimpleShot, evaluate, load_tasks
+from lowshot.augmentations import Augmentation, augmentations
 from lowshot.classifiers import classifiers
 
 OWN = {"svm": dict(type="sklearn.svm.SVC", C=10.0), "flat": dict(type="Ridge", alpha=1.0),
@@ -73,6 +78,39 @@ def test_a_protocol_written_down_as_json_reads_the_same_classifiers(tmp_path):
     assert read.classifier("svm").estimator.C == 10.0
     assert read.classifier("flat").batched is classifiers()["Ridge"].batched
     assert read.classifier("stiff").batched is None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """White noise of the dictionary's mean variance, as an augmentation of a user's own."""
+    dictionary: object
+    n_aug: int
+    kind: str
+    seed: int
+
+    def augment(self, support, setting, task):
+        scale = np.sqrt(np.mean([np.diag(one) for one in self.dictionary.covariances]))
+        noise = scale * generator(self.seed, "noise", setting, int(task)).normal(size=(len(support), self.n_aug, DIM))
+        noise[:, 0] = 0
+        return support[:, None] + noise
+
+
+def test_an_augmentation_is_one_registration(world, monkeypatch):
+    known = {**augmentations(), "noise": Augmentation("noise", "noise", Noise)}
+    for module in (protocol_module, settings_module, evaluate_module):
+        monkeypatch.setattr(module, "augmentations", lambda: known)
+    run = Settings(world, "mix", "enc", "noise", "Ridge", 2, num_aug_shots=7)
+    assert run.uses_dictionary and run.result_file.name == "2shot_noise_Ridge_draws7.json"
+    found = read_result(run_all([run], quiet=True)[0].path)
+    tasks, (x, y) = load_tasks(run.plan.path), features(world, "base")
+    noise = Noise(BaseDictionary.load(world.dictionary_folder("enc"), "B", 4).dictionary_, 7, "sampled", world.seed)
+    for task in (0, 59):
+        rows = tasks.support[task]
+        augmented = noise.augment(x[rows], tasks.setting, task).reshape(-1, DIM)
+        want = RidgeClassifier().fit(augmented, np.repeat(y[rows], 7)).predict(x[tasks.query[task]])
+        np.testing.assert_array_equal(found.predictions[task], want)
+    with pytest.raises(UserError, match="--latent expected: noise knows sampled"):
+        replace(run, latent="expected")
 
 
 @pytest.mark.parametrize("spec, path, words", [

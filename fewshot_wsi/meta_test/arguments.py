@@ -4,7 +4,7 @@ import argparse
 
 from fewshot_wsi.meta_test.engine import BACKENDS, run_all, worker_count
 from fewshot_wsi.meta_test.printed import print_run
-from fewshot_wsi.meta_test.protocol import DEFAULT, MODES, OPEN, SAMPLING, load_protocol, parse_novel
+from fewshot_wsi.meta_test.protocol import DEFAULT, OPEN, SAMPLING, load_protocol, modes, parse_novel
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import LATENT, Settings, novel_of
 from lowshot.classifiers import classifiers
@@ -24,7 +24,7 @@ def run_parser(description, example, task):
     p.add_argument("--num_shots", type=int, default=5, help="support tiles a class (default 5)")
     p.add_argument("--num_aug_shots", type=int, default=100,
                    help="latent_aug: features that a support tile stands for, itself included (default 100)")
-    p.add_argument("--mode", choices=MODES, default="linear", help="linear, or latent_aug (default linear)")
+    p.add_argument("--mode", choices=modes(), default="linear", help="linear, or latent_aug (default linear)")
     p.add_argument("--clf", default="Ridge", help=f"classifier: {', '.join(classifiers())}, or one that the protocol "
                    "names (default Ridge)")
     p.add_argument("--aug_times", type=int, default=0,

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.features import load_views
+from lowshot.augmentations import augmentations
 from lowshot.classifiers import Classifier
 from lowshot.dictionary import load_dictionary
 from lowshot.evaluation import chunk_bounds, predict_tasks
-from lowshot.latent_aug import LatentShifts
 from lowshot.resampling import load_design, resample
 from lowshot.statistics import f1_scores, group_scores
 from lowshot.tasks import load_tasks, make_task_set
@@ -49,8 +49,8 @@ def score_chunk(job, start, stop):
 
 def _predicted(job, tasks, start, stop):
     dictionary = _dictionary(*job.dictionary) if job.dictionary else None
-    latent = job.mode == "latent_aug"
-    augmentation = LatentShifts(dictionary, job.num_aug_shots, job.latent, job.seed) if latent else None
+    make = augmentations()[job.mode].make if job.mode != "linear" else lambda *_: None
+    augmentation = make(dictionary, job.num_aug_shots, job.latent, job.seed)
     views = [StoredView(*job.views, number) for number in range(job.aug_times - 1)]
     support, query = _features(*job.support_features), _features(*job.query_features)
     return predict_tasks(job.classifier, support, tasks, query, start, stop, views=views, augmentation=augmentation,

@@ -204,7 +204,7 @@ class Inputs:
 
     def _device(self, s):
         """Chosen here, once: asking for a GPU takes seconds, and only latent augmentation uses one."""
-        uses = s.mode == "latent_aug" and s.solver == "batched"
+        uses = s.augmented and s.solver == "batched"
         return self._once(("device", s.device), lambda: choose_device(s.device)) if uses else "cpu"
 
     def _task_file(self, s, tasks):

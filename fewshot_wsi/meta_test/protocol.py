@@ -13,9 +13,9 @@ from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
 from fewshot_wsi.meta_test.classifiers import protocol_classifier
+from lowshot.augmentations import augmentations
 from lowshot.classifiers import classifiers
 
-MODES = ("linear", "latent_aug")
 VARIED = ("num_prototypes", "num_aug_shots", "aug_times")  # what a variation may set
 SAMPLING = ("published", "distinct", "grouped", "disjoint")
 OPEN = ("formula", "bootstrap")
@@ -121,6 +121,11 @@ class Protocol:
         own = self.models[model].novel if model in self.models else novel
         inner = [f"wo_{novel_tag(novel)}"] if novel and set(novel) != set(own) else []
         return Path(below or Path(self.workdir, "dict"), model, *inner)
+
+
+def modes():
+    """How a classifier may be fitted: to the supports as they are, or augmented."""
+    return ("linear", *augmentations())
 
 
 def classes_in(entry):
@@ -284,5 +289,5 @@ def _check_methods(p, family, where):
         for novel in family.novel_classes or (None,):
             tag = "" if novel is None else novel_tag(novel)
             _lookup(p.models, model.replace("{novel}", tag), "model", where)
-        _lookup(dict.fromkeys(MODES), mode, "mode", where)
+        _lookup(dict.fromkeys(modes()), mode, "mode", where)
         p.classifier(classifier)

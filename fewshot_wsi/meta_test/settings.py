@@ -10,8 +10,9 @@ from pathlib import Path
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import json_sha256
 from fewshot_wsi.foundation.keys import nearest_known
-from fewshot_wsi.meta_test.protocol import MODES, OPEN, SAMPLING, Protocol, classes_in, novel_tag
+from fewshot_wsi.meta_test.protocol import OPEN, SAMPLING, Protocol, classes_in, modes, novel_tag
 from fewshot_wsi.meta_test.remedies import command_line
+from lowshot.augmentations import augmentations
 from lowshot.classifiers import classifiers
 from lowshot.resampling import RESAMPLES
 from lowshot.tasks import task_stem
@@ -93,7 +94,7 @@ class Settings:
         usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
         _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
               open=self.protocol.open, **usual)
-        _check_choices(self, mode=MODES, clf=[*classifiers(), *self.protocol.classifiers], latent=LATENT,
+        _check_choices(self, mode=modes(), clf=[*classifiers(), *self.protocol.classifiers], latent=LATENT,
                        sampling=SAMPLING, open=OPEN)
         _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
         if self.open_resamples < 2:
@@ -101,6 +102,8 @@ class Settings:
         if self.aug_times < 0:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         self._leave_out_what_has_no_effect(usual)
+        if self.augmented and self.latent not in augmentations()[self.mode].kinds:
+            raise UserError(f"--latent {self.latent}: {self.mode} knows {', '.join(augmentations()[self.mode].kinds)}")
         if self.latent == "expected" and self.classifier.expected is None:
             raise UserError(f"--latent expected has no closed form for {self.clf}; use --latent sampled")
         if self.latent == "expected" and self.solver == "sklearn":
@@ -126,13 +129,15 @@ class Settings:
         return TaskPlan(self.protocol, self.task, self.num_shots, self.num_task, self.novel, self.sampling,
                         folder=self.task_folder)
 
+    augmented = property(lambda self: self.mode != "linear")
+
     @property
     def classifier(self):
         return self.protocol.classifier(self.clf)
 
     @property
     def uses_dictionary(self):
-        return self.mode == "latent_aug" or self.classifier.uses_base
+        return self.augmented or self.classifier.uses_base
 
     @property
     def dictionary_folder(self):

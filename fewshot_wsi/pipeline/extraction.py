@@ -97,7 +97,7 @@ def sets_of(protocol, model):
             tags = [novel_tag(novel) for novel in family.novel_classes] or [""]
             if model in {pattern.replace("{novel}", tag) for tag in tags}:
                 needed |= {family.support, family.query}
-                if mode == "latent_aug" or protocol.classifier(clf).uses_base:
+                if mode != "linear" or protocol.classifier(clf).uses_base:
                     needed.add(protocol.dictionary.set)
     return [name for name in protocol.sets if name in needed] or list(protocol.sets)
 

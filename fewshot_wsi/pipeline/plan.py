@@ -54,11 +54,11 @@ class Plan:
             allowed = {}
             for name in ("methods", "variations"):
                 methods = getattr(family, name)
-                allowed[name] = tuple(one for one in methods if one[1] != "latent_aug" or expected_form(one[2]))
-                left_out.update(dict.fromkeys(one[2] for one in methods if one not in allowed[name]))
+                allowed[name] = tuple(one for one in methods if one[1] == "linear" or expected_form(one[2]))
+                left_out.update(dict.fromkeys(one[1:3] for one in methods if one not in allowed[name]))
             families[task] = replace(family, **allowed)
-        for clf in left_out:
-            print(f"notice: {clf} with latent_aug is left out: --latent expected has no closed form of it",
+        for mode, clf in left_out:
+            print(f"notice: {clf} with {mode} is left out: --latent expected has no closed form of it",
                   file=sys.stderr)
         return replace(self.protocol, tasks=families)
 

@@ -19,9 +19,9 @@ def command_of(config, protocol=None):
         parts += [f"--{name}", config[name]]
     if config["novel_class"] is not None:
         parts += ["--novel_class", config["novel_class"]]
-    if config["mode"] == "latent_aug":
+    if config["mode"] != "linear":
         parts += ["--num_aug_shots", config["num_aug_shots"]]
-    if config["mode"] == "latent_aug" or uses_base(config["clf"]):
+    if config["mode"] != "linear" or uses_base(config["clf"]):
         parts += ["--num_prototypes", config["num_prototypes"]]
     if config["aug_times"]:
         parts += ["--aug_times", config["aug_times"]]

@@ -64,7 +64,7 @@ def _shots_line(ax, grid, method, run, runs, colour, marker):
     shots = [s for s in grid.shots if (method, s) in grid.cells]
     places = [place_of(grid.cells[method, s], runs) for s in shots]
     mean = np.array([100 * p.mean for p in places])
-    latent = run.config["mode"] == "latent_aug"
+    latent = run.config["mode"] != "linear"
     for halves, alpha in (([p.open for p in places], 0.10), ([p.closed for p in places], 0.28)):
         if None not in halves:
             half = 100 * np.array(halves)

@@ -15,6 +15,7 @@ from fewshot_wsi.meta_test.results import NoResults, find_results, read_result
 from fewshot_wsi.report.leakage import find_leaks
 from fewshot_wsi.report.paired import resampled_difference
 from fewshot_wsi.report.variants import name_variants
+from lowshot.augmentations import label_of
 from lowshot.classifiers import shown
 from lowshot.comparison import compare_many
 from lowshot.influence import f1_influence
@@ -64,9 +65,9 @@ class Run:
     @property
     def method(self):
         """Encoder, classifier and mode in words, with whatever is not as usual."""
-        latent = self.config["mode"] == "latent_aug"
+        augmented = label_of(self.config["mode"])
         name = f"{self.family.upper() if self.family in ('clp', 'fsp') else self.family} · " \
-               f"{shown(self.config['clf'])[1]}{' + LA' if latent else ''}"
+               f"{shown(self.config['clf'])[1]}{augmented and f' + {augmented}'}"
         more = [form.format(self.config[key]) for key, form in SAY.items()
                 if key in self.config and self.config[key] != USUAL[key]]
         more += [self.remark] if self.remark else []

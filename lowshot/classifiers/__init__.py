@@ -5,9 +5,6 @@ episodes can be solved at once, the same file says how. Choices on the command l
 reports are read from here.
 """
 
-import functools
-import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -16,6 +13,7 @@ from sklearn.base import ClassifierMixin, clone
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.keys import nearest_known
+from lowshot.registry import Registry
 
 PUBLISHED = ("Ridge", "logistic_regression", "nearest_centroid")  # these come first, as in the paper
 
@@ -53,27 +51,8 @@ class Classifier:
         return replace(self, estimator=clone(self.estimator).set_params(base_mean=base.mean))
 
 
-_REGISTERED = {}
-
-
-def register(classifier):
-    """Make a Classifier known by its name; a file in this folder does so when it is imported. Returns it."""
-    if classifier.name in _REGISTERED:
-        raise ValueError(f"two classifiers are named {classifier.name!r}")
-    _REGISTERED[classifier.name] = classifier
-    return classifier
-
-
-@functools.cache
-def _load_all():
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-
-
-def classifiers():
-    """dict from name to Classifier: those of the paper, then the others by name."""
-    _load_all()
-    return {name: _REGISTERED[name] for name in (*PUBLISHED, *sorted(set(_REGISTERED) - set(PUBLISHED)))}
+_REGISTRY = Registry(__name__, PUBLISHED)
+register, classifiers = _REGISTRY.register, _REGISTRY.entries
 
 
 def find_classifier(classifier):

@@ -10,6 +10,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.seeds import generator
+from lowshot.augmentations import Augmentation, register
 from lowshot.dictionary import Dictionary
 
 KINDS = ("sampled", "expected")
@@ -61,3 +62,6 @@ class LatentShifts:
             rows = clusters == cluster
             augmented[rows, 1:] += self.dictionary.shifts(cluster)[draws[rows]]
         return augmented
+
+
+register(Augmentation("latent_aug", "LA", LatentShifts, KINDS))
