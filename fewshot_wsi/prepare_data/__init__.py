@@ -10,6 +10,7 @@ Imported as `prepare_data` with `tools/` on the path.
 | `splits` | seeded random, stratified and grouped splits |
 | `publish`, `links` | all lists of a data set appear together or not at all; images stay where they are |
 | `own_protocol` | the protocol file for a data set of one's own |
-| `slides`, `tissue`, `annotation`, `cutting` | tiles and grid of a slide; tissue, ink; masks, XML; one slide's tiles |
+| `slides`, `tissue`, `cutting` | tiles and grid of a slide; tissue, ink; one slide's tiles |
+| `annotation`, `masks`, `imagescope`, `regions` | classes of a slide's cells; TIFF masks, XML; shapes and their cover |
 | `appearance`, `keypoints`, `originals` | augmented copies of one tile: alike, proved, grouped |
 """

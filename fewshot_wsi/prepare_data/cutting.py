@@ -95,7 +95,7 @@ def choose(corners, settings, name, label):
 
 def source(job, settings):
     """What the tiles depend on: settings, and the sizes and hashes of the files."""
-    return {"settings": {**asdict(settings), "layer_ids": list(settings.layer_ids)},
+    return {"settings": {**asdict(settings), "layer_ids": list(settings.layer_ids)}, "rules": annotation.RULES,
             "slide": {"file": job.slide.name, "bytes": job.slide.stat().st_size},
             "annotation": {path.name: file_sha256(path) for path in job.files}}
 
@@ -108,7 +108,7 @@ def finished(job, target, settings):
     if not (target / RECORD).is_file():
         raise UserError(f"{target}: was not made by this command; move it away or give --overwrite")
     record = read_json(target / RECORD, "record of tiles")
-    if {key: record.get(key) for key in ("settings", "slide", "annotation")} != source(job, settings):
+    if {key: record.get(key) for key in ("settings", "rules", "slide", "annotation")} != source(job, settings):
         raise UserError(f"{target}: was cut with other settings or from other files; give --overwrite or another --out")
     there = sorted(path.relative_to(target).as_posix() for path in target.glob("*/*.png"))
     if there != sorted(name for names in record["tiles"] for name in names):
