@@ -8,7 +8,7 @@ import pytest
 from data_material import run_as_user, small_command
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.prepare_data.archive import unpack
+from fewshot_wsi.prepare_data.archive import unpack, unpack_once
 
 FILES = {"NCT/TUM/a.tif": b"1" * 5000, "NCT/ADI/ü, b c.tif": b"2" * 300, "NCT/ADI/empty.tif": b""}
 
@@ -164,3 +164,22 @@ def test_a_full_disk_leaves_no_target(tmp_path):
     assert result.returncode == 2
     assert "a.tif: the file would grow over the size limit" in result.stderr
     assert sorted(os.listdir(tmp_path)) == ["a.zip", "command.py"]
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_a_second_archive_is_not_taken_for_the_first(tmp_path, described, capsys):
+    target = tmp_path / "set"
+    first = make_zip(tmp_path / "a.zip")
+    unpack_once(first, target)
+    if not described:  # as versions before left it
+        (tmp_path / ".set.unpacked.json").unlink()
+    assert unpack_once(first, target) == target
+    assert "unpacked before, used as it is" in capsys.readouterr().err
+    other = make_zip(tmp_path / "b.zip", {**FILES, "NCT/TUM/a.tif": b"1" * 4999})
+    with pytest.raises(UserError, match="holds what another archive than .*b.zip held; remove the folder"):
+        unpack_once(other, target)
+    first.unlink()  # unpacked, it is not needed any more
+    assert unpack_once(first, target) == target
+    if described:
+        with pytest.raises(UserError, match="holds what another archive than .*c.zip held"):
+            unpack_once(tmp_path / "c.zip", target)

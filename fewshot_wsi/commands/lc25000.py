@@ -6,7 +6,6 @@ https://github.com/tampapath/lung_colon_image_set, behind a link that a person h
 SM. Lung and Colon Cancer Histopathological Image Dataset (LC25000). arXiv:1912.12142, 2019."""
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from joblib import cpu_count
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images
-from fewshot_wsi.prepare_data.archive import unpack
+from fewshot_wsi.prepare_data.archive import unpack_once
 from fewshot_wsi.prepare_data.links import link_folder
 from fewshot_wsi.prepare_data.originals import find_originals
 from fewshot_wsi.prepare_data.publish import groups, lists, publish
@@ -61,10 +60,8 @@ def parse_args(argv):
 def find_root(args):
     """Folder that holds both image sets: as given, or unpacked from the archive."""
     folder = args.root or args.out / "lung_colon_image_set"
-    if args.archive and folder.is_dir():
-        print(f"{folder}: unpacked before, used as it is", file=sys.stderr)
-    elif args.archive:
-        unpack(args.archive, folder, quiet=args.quiet)
+    if args.archive:
+        unpack_once(args.archive, folder, quiet=args.quiet)
     for candidate in (folder, folder / "lung_colon_image_set", folder / "data"):
         if all((candidate / part).is_dir() for part in FOLDERS):
             return candidate

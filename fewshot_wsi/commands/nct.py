@@ -9,7 +9,7 @@ import numpy as np
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.meta_test.protocol import novel_tag
-from fewshot_wsi.prepare_data.archive import unpack
+from fewshot_wsi.prepare_data.archive import unpack_once
 from fewshot_wsi.prepare_data.download import ZENODO, fetch, record_files
 from fewshot_wsi.prepare_data.links import link_folder
 from fewshot_wsi.prepare_data.publish import lists, publish
@@ -80,7 +80,7 @@ def find_set(args, name, root, archive):
     if root and not archive:
         return root
     target = args.out / name
-    if target.is_dir():
+    if target.is_dir() and archive is None:
         print(f"{target}: unpacked before, used as it is", file=sys.stderr)
         return target
     if archive is None:
@@ -88,7 +88,7 @@ def find_set(args, name, root, archive):
         if f"{name}.zip" not in files:
             raise UserError(f"{args.base}: record {RECORD} holds no {name}.zip but {', '.join(files)}")
         archive = fetch(files[f"{name}.zip"], args.out / "downloads", quiet=args.quiet)
-    return unpack(archive, target, quiet=args.quiet)
+    return unpack_once(archive, target, quiet=args.quiet)
 
 
 def find_val7k(args):

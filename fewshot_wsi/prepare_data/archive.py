@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import file_sha256, read_json, write_json
 from fewshot_wsi.foundation.progress import bar
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError, NotImplementedError)
@@ -48,11 +50,52 @@ def unpack(archive, target, *, quiet=False):
                 _write(reader, member, work / member.name)
     except BaseException as error:
         shutil.rmtree(work, ignore_errors=True)
-        if isinstance(error, (*_DAMAGED, RuntimeError)):  # RuntimeError: zipfile on an encrypted member
+        damage = (*_DAMAGED, RuntimeError)  # RuntimeError: zipfile on an encrypted member
+        if isinstance(error, damage) and not isinstance(error, UserError):
             raise UserError(f"{archive}: damaged, cut short or encrypted ({error}); download it again") from None
         raise
     os.replace(work, target)
+    write_json(_origin_file(target), _origin(archive))
     return target
+
+
+def unpack_once(archive, target, *, quiet=False):
+    """As `unpack`, unless `target` holds what this archive holds; UserError where it holds something else."""
+    archive, target = Path(archive), Path(target)
+    if not target.is_dir():
+        return unpack(archive, target, quiet=quiet)
+    origin = _origin_file(target)
+    known = read_json(origin) if origin.is_file() else None
+    if not archive.is_file():
+        same = known is None or known.get("archive") == archive.name  # unpacked, an archive is not needed any more
+    else:
+        same = _same_files(archive, target) if known is None else known == _origin(archive)
+    if not same:
+        raise UserError(f"{target}: holds what another archive than {archive} held; remove the folder, or leave "
+                        "--archive out to use it as it is")
+    print(f"{target}: unpacked before, used as it is", file=sys.stderr)
+    return target
+
+
+def _origin_file(target):
+    """Says which archive `target` comes from."""
+    return target.with_name(f".{target.name}.unpacked.json")
+
+
+def _origin(archive):
+    return {"archive": archive.name, "sha256": file_sha256(archive)}
+
+
+def _same_files(archive, target):
+    """Whether each member is a file of its size below `target`: for folders whose archive is not written down."""
+    try:
+        with _open(archive) as reader:
+            return all((target / member.name).is_file() and (target / member.name).stat().st_size == member.size
+                       for member in _checked(archive, reader.members()))
+    except _DAMAGED as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{archive}: damaged, cut short or encrypted ({error}); download it again") from None
 
 
 class _Zip:
