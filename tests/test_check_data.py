@@ -93,6 +93,17 @@ def test_a_truncated_jpeg_counts_as_broken(tmp_path):
     assert "does not decode" in measure(path).reason
 
 
+def test_filled_ends_and_suspicious_depth_are_found(check, clean):
+    data = clean / "data"
+    cut, white, deep = drawn(0), drawn(2), drawn(4)
+    cut[80:], white[80:] = 128, 255
+    save(data / "gland/0.png", cut)  # a cut JPEG that another program saved again
+    save(data / "gland/2.png", white)
+    save(data / "gland/4.png", deep // 16)  # 12 bits stored in 16, then converted
+    _, report = check()
+    assert [found(report, name)[0]["examples"] for name in ("filled_end", "dark")] == [["gland/0.png"], ["gland/4.png"]]
+
+
 def test_exact_duplicates_inside_and_across_lists_and_conflicting_labels(check, clean):
     data = clean / "data"
     shutil.copy(data / "gland/0.png", data / "stroma/3.png")     # inside, other label

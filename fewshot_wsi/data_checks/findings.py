@@ -13,6 +13,8 @@ from fewshot_wsi.data_checks.measure import FLAT
 IMBALANCE = 2.0   # largest class over smallest class, above which it is a finding
 COLOUR = 0.5      # share of the way from chance to perfect that colour alone may go, beyond two standard errors
 EXAMPLES = 5
+FILLED = 1 / 16    # share of the height that is one colour, from which on an image may have been cut
+DARK = 64
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,20 @@ def check_files(checked, measured):
     sizes = [f"{w}×{h}" for w, h in zip(records["width"].tolist(), records["height"].tolist(), strict=True)]
     yield from _odd("size", checked, whole, sizes, Counter(sizes).most_common(1)[0][0] if sizes else None)
     yield from _odd("mode", checked, whole, [mode.decode() for mode in records["mode"].tolist()], "RGB")
+    partial = (records["filled"] >= FILLED) & (records["spread"] >= FLAT)
+    yield from _some("filled_end", checked, whole[partial], "end in rows of one single colour, as cut images do")
+    yield from _some("dark", checked, whole[records["brightest"] < DARK], f"have no level above {DARK - 1} of 255, as "
+                     "where 12 bits are stored in 16")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         yield Finding("repeated_line", (checked.name,), f"{len(twice)} images are listed more than once", len(twice),
                       twice[:EXAMPLES])
+
+
+def _some(check, checked, places, what):
+    if len(places):
+        yield Finding(check, (checked.name,), f"{len(places)} images {what}", len(places),
+                      [checked.images.names[i] for i in places[:EXAMPLES]])
 
 
 def _odd(what, checked, places, values, usual):

@@ -10,15 +10,17 @@ from PIL import Image, UnidentifiedImageError
 
 from openselfsup.images import BrokenImage, read_image
 
-VERSION = 2     # of the measurements; another version is measured anew
+VERSION = 3     # of the measurements; another version is measured anew
 THUMB = 16      # pixels, side of the grey thumbnail that confirms a near duplicate
 GRID = 32       # pixels, side of the grey image whose lowest 8 × 8 frequencies are hashed
 BINS = 4        # per channel of the colour histogram
+WHITE = 245     # a bottom this bright is glass, not filling
 FLAT = 3.0      # grey levels: standard deviation of the grey thumbnail under which a tile is too uniform to compare
 
 RECORD = np.dtype([
     ("height", "<i4"), ("width", "<i4"), ("mode", "S8"), ("sha256", "u1", 32), ("hash", "u1", 8),
-    ("thumb", "u1", (THUMB, THUMB)), ("mean_rgb", "<f4", 3), ("histogram", "<f4", BINS**3), ("spread", "<f4")])
+    ("thumb", "u1", (THUMB, THUMB)), ("mean_rgb", "<f4", 3), ("histogram", "<f4", BINS**3), ("spread", "<f4"),
+    ("filled", "<f4"), ("brightest", "u1")])
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Broken:
 
 
 def measure(path):
-    """A RECORD scalar, or Broken. Mean RGB in 0 … 255; histogram sums to 1; spread in grey levels."""
+    """A RECORD scalar, or Broken. Mean RGB in 0 … 255; histogram sums to 1; spread in grey levels;
+    filled: share of the height, from the bottom, that is one single colour; brightest: highest level of any channel."""
     cv2.setNumThreads(1)
     try:
         image = read_image(path)
@@ -47,7 +50,17 @@ def measure(path):
     record["mean_rgb"] = image.reshape(-1, 3).mean(axis=0)
     cells = (image // (256 // BINS)).reshape(-1, 3) @ np.array([BINS * BINS, BINS, 1])
     record["histogram"] = np.bincount(cells, minlength=BINS**3) / cells.size
+    record["filled"], record["brightest"] = _filled_rows(image) / len(image), image.max()
     return record
+
+
+def _filled_rows(image):
+    """How many rows at the bottom are one colour, not white: what decoders fill a cut image with."""
+    last = image[-1, 0]
+    if last.min() >= WHITE:
+        return 0
+    other = np.flatnonzero((image != last).any(axis=(1, 2)))
+    return len(image) - 1 - other[-1] if other.size else len(image)
 
 
 def _mode(path):
