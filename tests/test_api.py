@@ -222,3 +222,28 @@ def test_importing_loads_nothing_and_first_use_no_torch():
             "assert not {'torch', 'matplotlib'} & set(sys.modules)")
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     assert all(getattr(lowshot, name).__doc__ for name in lowshot.__all__)
+
+
+@pytest.mark.parametrize("support, query", [("LC", None), ("NCT_train", "NCT_test"), ("PAIP_train", "PAIP_test")])
+def test_batched_predictions_are_scikit_learns_on_real_features(real_features, support, query):
+    x, y = np.load(real_features / f"fsp/{support}.npy"), np.load(real_features / f"{support}_labels.npy")
+    xq, yq = (x, y) if query is None else (np.load(real_features / f"fsp/{query}.npy"),
+                                           np.load(real_features / f"{query}_labels.npy"))
+    sides = {} if query is None else dict(query_x=xq, query_y=yq)
+    tasks = sample_tasks(y, shots=5, num_tasks=40, query_y=None if query is None else yq)
+    dictionary = BaseDictionary(16).fit(np.load(real_features / "fsp/NCT_train.npy"))
+
+    def equal(estimator, exact, tasks):
+        one, other = (evaluate(e, x, y, tasks, solver=solver, **sides).predictions
+                      for e, solver in ((estimator, "batched"), (exact, "sklearn")))
+        return (one == other).mean()
+
+    ridge, logistic = RidgeClassifier(), LogisticRegression(max_iter=1000)
+    exact = LogisticRegression(max_iter=100000, tol=1e-10)
+    assert equal(NearestCentroid(), NearestCentroid(), tasks) == 1
+    assert equal(ridge, ridge, tasks) == 1
+    assert equal(logistic, exact, tasks) >= 0.999
+    few = tasks.first(6)
+    augmented = [LatentAugmentation(one, dictionary, n_aug=100) for one in (ridge, logistic, exact)]
+    assert equal(augmented[0], augmented[0], few) >= 0.999
+    assert equal(augmented[1], augmented[2], few) >= 0.999
