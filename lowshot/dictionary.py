@@ -16,7 +16,7 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from fewshot_wsi.foundation.byte_cache import ByteCache
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, json_sha256, read_json, write_json, write_npy
 from fewshot_wsi.foundation.seeds import generator
 
@@ -73,7 +73,7 @@ class Dictionary:
         """(D,) float64 mean of the base features; ValueError where the tiles in each cluster are not known."""
         counts = self.how.get("counts")
         if counts is None:
-            raise UserError("the dictionary does not say how many tiles are in each cluster, so the mean of the base "
+            raise InputError("the dictionary does not say how many tiles are in each cluster, so the mean of the base "
                             "features is not known; build it again from the features")
         return np.average(self.prototypes, axis=0, weights=counts)
 
@@ -88,7 +88,7 @@ def cholesky_factor(covariance):
     up to rounding; a zero matrix has the factor zero.
     """
     if not (np.isfinite(covariance).all() and (np.diag(covariance) >= 0).all()):
-        raise UserError("a covariance of the dictionary holds negative variances or numbers that are not finite; "
+        raise InputError("a covariance of the dictionary holds negative variances or numbers that are not finite; "
                         "build the dictionary again")
     variance = np.trace(covariance) / len(covariance)
     if variance == 0:
@@ -101,7 +101,7 @@ def cholesky_factor(covariance):
             return factor * np.sqrt(variance)
         except np.linalg.LinAlgError:
             jitter *= 10
-    raise UserError("a covariance of the dictionary is not positive semi-definite; build the dictionary again")
+    raise InputError("a covariance of the dictionary is not positive semi-definite; build the dictionary again")
 
 
 def build_dictionary(features, *, num_prototypes=16, num_shift_vectors=2000, iterations=20, kmeans_seed=66, seed=0):
@@ -110,16 +110,16 @@ def build_dictionary(features, *, num_prototypes=16, num_shift_vectors=2000, ite
     k-means runs on L2-normalised features in one thread, so that the clusters do not depend on the machine's number
     of threads; prototypes and covariances are of the features as they are. A cluster that stays empty (there are fewer
     different features than prototypes) goes to the end and repeats the first one, which wins every tie.
-    UserError: fewer features than prototypes, or numbers that are not finite.
+    ValueError: fewer features than prototypes, or numbers that are not finite.
     """
     features = np.asarray(features)
     if num_prototypes < 1 or num_shift_vectors < 1:
-        raise UserError("a dictionary needs at least one prototype and one shift vector")
+        raise InputError("a dictionary needs at least one prototype and one shift vector")
     if len(features) < num_prototypes:
-        raise UserError(f"{len(features)} base tiles are too few for {num_prototypes} prototypes; "
+        raise InputError(f"{len(features)} base tiles are too few for {num_prototypes} prototypes; "
                         "lower --num_prototypes or give more tiles")
     if not np.isfinite(features).all():
-        raise UserError("the base features hold numbers that are not finite; extract them again")
+        raise InputError("the base features hold numbers that are not finite; extract them again")
     with threadpool_limits(1):
         kmeans = KMeans(num_prototypes, n_init=1, max_iter=iterations, random_state=kmeans_seed)
         assigned = kmeans.fit_predict(normalize(features))
@@ -174,7 +174,7 @@ def load_dictionary(folder, prefix, num_prototypes, dim=None, made_by=CONSTRUCT)
 
     Without the JSON beside them the files are taken as they are, with a notice; shifts that are not stored are then
     drawn with the published number, 2,000, from seed 0. Covariances and stored shifts are memory-mapped.
-    made_by: the command that an error names. UserError: missing files, shapes that disagree with each other, with K or
+    made_by: the command that an error names. ValueError: missing files, shapes that disagree with each other, with K or
     with `dim` (width of the features), numbers that are not finite, files other than the JSON describes.
     """
     files = bank_files(folder, prefix, num_prototypes)
@@ -189,12 +189,12 @@ def load_dictionary(folder, prefix, num_prototypes, dim=None, made_by=CONSTRUCT)
     made = make_dictionary(prototypes, covariances, num_shift_vectors=facts.get("num_shift_vectors", 1),
                            seed=facts.get("seed", 0), how=facts.get("how"))
     if made.identity != facts.get("identity"):
-        raise UserError(f"{files['json']}: does not describe the files beside it; {make} --overwrite")
+        raise InputError(f"{files['json']}: does not describe the files beside it; {make} --overwrite")
     if bank is None:
         return made
     rows, scale = made.draw(0)[:8], np.sqrt(np.trace(covariances[0]) / dim)
     if bank.shape[1] != made.num_shift_vectors or not np.allclose(bank[0, :8], rows, rtol=0, atol=1e-6 * scale):
-        raise UserError(f"{files['SHIFT']}: not the shifts of the dictionary beside it; remove the file, they are "
+        raise InputError(f"{files['SHIFT']}: not the shifts of the dictionary beside it; remove the file, they are "
                         "drawn again from the seed")
     return replace(made, bank=bank)
 
@@ -214,14 +214,14 @@ def _read_bank(path, shape, make):
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file of the dictionary; {make}") from None
+        raise InputError(f"{path}: no such file of the dictionary; {make}") from None
     except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a readable array ({error}); {make} --overwrite") from None
+        raise InputError(f"{path}: not a readable array ({error}); {make} --overwrite") from None
     agrees = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
     if not agrees or array.dtype.kind != "f" or 0 in array.shape:
         wanted = " × ".join("any" if n is None else str(n) for n in shape)
-        raise UserError(f"{path}: has the shape {array.shape} of {array.dtype}, expected floats {wanted}; "
+        raise InputError(f"{path}: has the shape {array.shape} of {array.dtype}, expected floats {wanted}; "
                         f"it belongs to other features or another number of prototypes; {make}")
     if not all(np.isfinite(part).all() for part in array):
-        raise UserError(f"{path}: holds numbers that are not finite (an empty cluster of the published code?); {make}")
+        raise InputError(f"{path}: holds numbers that are not finite (an empty cluster of the published code?); {make}")
     return array if array.dtype == np.float64 else array.astype(np.float64)

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 from joblib import Parallel, delayed
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from lowshot.comparison import compare_scores
 from lowshot.estimators import BaseDictionary, LatentAugmentation
 from lowshot.influence import f1_influence
@@ -64,13 +64,13 @@ def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), b
     x, asked = _features(x, "x"), x if query_x is None else query_x
     asked = x if asked is x or query_x is None else _features(asked, "query_x")
     if (query_x is None) != (query_y is None):
-        raise UserError("query_x and query_y belong together: give both or none")
+        raise InputError("query_x and query_y belong together: give both or none")
     for side, rows, features, labels, name in (
             (tasks.support, tasks.support_labels, x, y, "y"),
             (tasks.query, tasks.query_labels, asked, y if query_y is None else query_y, "query_y")):
         numbers = class_numbers(labels, tasks, name)
         if len(numbers) != len(features):
-            raise UserError(f"{len(features)} rows of features, but {len(numbers)} labels in {name}")
+            raise InputError(f"{len(features)} rows of features, but {len(numbers)} labels in {name}")
         check_rows(side, numbers, rows, name)
     supports = tasks.support.shape[1] * (1 + len(views))
     chunks = (delayed(predict_tasks)(classifier, x, tasks, asked, start, stop, views=views, base=base, solver=solver,
@@ -126,13 +126,13 @@ def chunk_bounds(num_tasks, supports, dim):
 def _features(x, name):
     x = np.asarray(x)
     if x.ndim != 2 or x.dtype.kind not in "fiu":
-        raise UserError(f"{name} is an array {x.shape} of {x.dtype}; expected numbers (rows, width)")
+        raise InputError(f"{name} is an array {x.shape} of {x.dtype}; expected numbers (rows, width)")
     return x.astype(np.float32, copy=False)
 
 
 def compare(a, b, seed=0):
     """Comparison of two Scores on the same tasks: is the first better? ValueError where the tasks differ."""
     if a.tasks.identity != b.tasks.identity:
-        raise UserError("the two were scored on different tasks, which cannot be paired; evaluate both on one set")
+        raise InputError("the two were scored on different tasks, which cannot be paired; evaluate both on one set")
     units = a.tasks.units
     return compare_scores(a.macro, b.macro, seed, units, None if units is None else a.influence - b.influence)

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 from sklearn.base import clone
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import find_classifier
 from lowshot.solvers.device import choose_device
@@ -62,7 +62,7 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
             try:
                 predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
             except np.linalg.LinAlgError:
-                raise UserError(f"{classifier.name}: the features are too large, or too uneven, for the batched "
+                raise InputError(f"{classifier.name}: the features are too large, or too uneven, for the batched "
                                 "solver; scale them to unit length, or use the solver 'sklearn'") from None
     return predicted
 
@@ -127,32 +127,32 @@ def _span(numbers):
 
 def _check_choices(classifier, solver, augmentation):
     if solver not in SOLVERS:
-        raise UserError(f"solver {solver!r}: known are {', '.join(SOLVERS)}")
+        raise InputError(f"solver {solver!r}: known are {', '.join(SOLVERS)}")
     if isinstance(augmentation, LatentShifts) and augmentation.kind == "expected":
         if classifier.expected is None:
-            raise UserError(f"expected latent augmentation has no closed form for {classifier.name}; use the sampled")
+            raise InputError(f"expected latent augmentation has no closed form for {classifier.name}; use the sampled")
         if solver == "sklearn":
-            raise UserError("expected latent augmentation has no scikit-learn form; use the solver 'batched', or "
+            raise InputError("expected latent augmentation has no scikit-learn form; use the solver 'batched', or "
                             "sampled augmentation")
 
 
 def _check_size(*arrays):
     largest = max(np.abs(array).max(initial=0) for array in arrays)
     if largest > LARGEST:
-        raise UserError(f"features reach {largest:.0e}, too large for latent augmentation, which works in float32; "
+        raise InputError(f"features reach {largest:.0e}, too large for latent augmentation, which works in float32; "
                         "scale them down, or use the solver 'sklearn'")
 
 
 def _check_arrays(support, labels, query, numbers):
     """Labels (T, n) int64."""
     if support.ndim != 3 or query.ndim != 3 or len(support) != len(query) or support.shape[2] != query.shape[2]:
-        raise UserError(f"support {support.shape} and query {query.shape}: expected (tasks, rows, width), "
+        raise InputError(f"support {support.shape} and query {query.shape}: expected (tasks, rows, width), "
                         "with the same tasks and width")
     if labels.shape not in (support.shape[:2], support.shape[1:2]) or numbers.shape != support.shape[:1]:
-        raise UserError(f"labels {labels.shape} or task numbers {numbers.shape} do not fit support {support.shape}")
+        raise InputError(f"labels {labels.shape} or task numbers {numbers.shape} do not fit support {support.shape}")
     labels = np.broadcast_to(labels.astype(np.int64), support.shape[:2])
     if support.size and (labels == labels[:, :1]).all(axis=1).any():
-        raise UserError("a task has supports of one class only; a classifier needs at least two")
+        raise InputError("a task has supports of one class only; a classifier needs at least two")
     if not (np.isfinite(support).all() and np.isfinite(query).all()):
-        raise UserError("features hold numbers that are not finite; extract them again")
+        raise InputError("features hold numbers that are not finite; extract them again")
     return labels

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, json_sha256, write_npz
 from fewshot_wsi.foundation.seeds import generator
 from lowshot.influence import too_few
@@ -126,7 +126,7 @@ def load_design(path):
 def resample(design, number):
     """Tasks of resample `number`: (support (T, n), query (T, Q) int32 rows of the sets, how often it was drawn again).
 
-    UserError where ATTEMPTS draws yield no task.
+    InputError where ATTEMPTS draws yield no task.
     """
     rules = design.rules
     rng = generator(rules.seed, "open", rules.setting, number)
@@ -138,10 +138,10 @@ def resample(design, number):
             tasks = draw_tasks(support, query, rules.classes, shots=rules.shots, queries=rules.queries,
                                num_tasks=rules.num_tasks, rule=rules.rule, repeat_support=rules.repeat_support,
                                same_slide=rules.same_slide, rng=rng)
-        except UserError:  # too few tiles, slides or groups: all that was asked for was checked on the data themselves
+        except ValueError:  # too few tiles, slides or groups: all that was asked for was checked on the data themselves
             continue
         return rows[tasks.support].astype(np.int32), query_rows[tasks.query].astype(np.int32), again
-    raise UserError(f"--open bootstrap: {ATTEMPTS} resamples of the {rules.unit}s of {design.support.name} and "
+    raise InputError(f"--open bootstrap: {ATTEMPTS} resamples of the {rules.unit}s of {design.support.name} and "
                     f"{design.query.name} yielded no task of {rules.shots} shots and {rules.queries} queries a class; "
                     "lower them or bring more tiles")
 

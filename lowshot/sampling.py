@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.seeds import generator
 
 ATTEMPTS = 64  # at a grouped task, each with another support, before the data are called too small
 
 
-class NoSlideLeft(UserError):
+class NoSlideLeft(InputError):
     """No slide holds enough tiles of every class for homo mode."""
 
 
@@ -53,7 +53,7 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
 
     support, query: Pool (the same object where both are one set). classes: names in label order. rng: a Generator that
     all tasks are drawn from, one after another, instead of the streams of `seed` and `setting`.
-    Returns Drawn. UserError, before anything is drawn, names the class that has too few tiles.
+    Returns Drawn. InputError, before anything is drawn, names the class that has too few tiles.
     """
     repeats = rule == "published" and repeat_support
     shelves, left_out = _support_shelves(support, classes, shots, same_slide, repeats)
@@ -61,7 +61,7 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
     _check_class_sizes(shelf, classes, 1 if rule == "published" else queries, query, "query tiles")
     if rule == "grouped" and (support.groups is None or query.groups is None):
         missing = support if support.groups is None else query
-        raise UserError(f"sampling 'grouped' needs the groups of set {missing.name}: give --groups FILE (a CSV "
+        raise InputError(f"sampling 'grouped' needs the groups of set {missing.name}: give --groups FILE (a CSV "
                         "path,group) or name it in the protocol")
     draw = RULES[rule](support, query, shelf, classes, shots, queries, repeats)
     tasks = []
@@ -73,7 +73,7 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
             break
         tasks.append(task)
     if not tasks:
-        raise UserError(f"not one task can be drawn by the rule {rule!r} with {shots} shots and {queries} queries a "
+        raise InputError(f"not one task can be drawn by the rule {rule!r} with {shots} shots and {queries} queries a "
                         f"class from {support.name} and {query.name}; lower them or bring more tiles")
     rows = [np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1)]
     return Drawn(*rows, left_out)
@@ -89,7 +89,7 @@ def _check_class_sizes(shelf, classes, needed, pool, what):
     for name, rows in zip(classes, shelf, strict=True):
         have = len(np.unique(pool.images[rows]))
         if have < needed:
-            raise UserError(f"class {name!r} has {have} tiles in {pool.name}, but a task needs {needed} {what} of it; "
+            raise InputError(f"class {name!r} has {have} tiles in {pool.name}, but a task needs {needed} {what} of it; "
                             "bring more tiles or ask for fewer")
 
 
@@ -137,7 +137,7 @@ class _Distinct(_Published):
     def __call__(self, rng, shelves):
         task = self.once(rng, shelves[0])
         if isinstance(task, str):
-            raise UserError(f"class {task!r}: too few tiles for {self.shots} support and {self.queries} query tiles "
+            raise InputError(f"class {task!r}: too few tiles for {self.shots} support and {self.queries} query tiles "
                             f"that all differ (sets {self.support.name}, {self.query.name}); lower them or bring more")
         self.release(task)
         return task
@@ -194,7 +194,7 @@ class _Grouped(_Distinct):
                 self.release(task)
                 return task
             short.append(task)
-        raise UserError(f"class {short[0]!r}: no split of the groups found that leaves {self.shots} support and "
+        raise InputError(f"class {short[0]!r}: no split of the groups found that leaves {self.shots} support and "
                         f"{self.queries} query tiles (sets {self.support.name}, {self.query.name}) without a shared "
                         "group; lower them or bring more groups")
 

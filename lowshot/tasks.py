@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, write_npz
 from lowshot.influence import GROUPED, build_units
 from lowshot.sampling import RULES, Pool, draw_tasks
@@ -85,15 +85,15 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
     one_set = query_y is None
     asked = labels if one_set else _coded_by(_column(query_y, "query_y"), classes, "query_y")
     if len(classes) < 2:
-        raise UserError(f"y holds {len(classes)} class; a task needs at least two")
+        raise InputError(f"y holds {len(classes)} class; a task needs at least two")
     if rule not in RULES:
-        raise UserError(f"rule {rule!r}: known are {', '.join(RULES)}")
+        raise InputError(f"rule {rule!r}: known are {', '.join(RULES)}")
     if min(shots, queries, num_tasks) < 1:
-        raise UserError(f"shots={shots}, queries={queries}, num_tasks={num_tasks}: give whole numbers from 1")
+        raise InputError(f"shots={shots}, queries={queries}, num_tasks={num_tasks}: give whole numbers from 1")
     images = np.arange(len(labels)), np.arange(len(asked)) + (0 if one_set else len(labels))
     units = _units(groups, query_groups, labels, asked, one_set)
     if rule == "grouped" and units is None:
-        raise UserError("rule 'grouped' needs to know the groups: give groups=…")
+        raise InputError("rule 'grouped' needs to know the groups: give groups=…")
     support = Pool("the support rows", labels, images[0], None if units is None else units[0])
     query = support if one_set else Pool("the query rows", asked, images[1], None if units is None else units[1])
     drawn = draw_tasks(support, query, [str(name) for name in classes], shots=shots, queries=queries,
@@ -107,9 +107,9 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
 def _column(values, name):
     values = np.asarray(values)
     if values.ndim != 1 or not values.size:
-        raise UserError(f"{name} has the shape {values.shape}; expected one value a row")
+        raise InputError(f"{name} has the shape {values.shape}; expected one value a row")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise UserError(f"{name} holds values that are not finite")
+        raise InputError(f"{name} holds values that are not finite")
     return values
 
 
@@ -119,7 +119,7 @@ def _coded_by(values, classes, name):
     wrong = classes[places] != values
     if np.any(wrong):
         known = ", ".join(map(str, classes))
-        raise UserError(f"{name} holds {values[wrong].tolist()[0]!r}, which is none of the classes {known}")
+        raise InputError(f"{name} holds {values[wrong].tolist()[0]!r}, which is none of the classes {known}")
     return places
 
 
@@ -128,13 +128,13 @@ def _units(groups, query_groups, labels, asked, one_set):
     if groups is None and query_groups is None:
         return None
     if one_set and query_groups is not None:
-        raise UserError("query_groups is given without query_y: name the groups of both by `groups`")
+        raise InputError("query_groups is given without query_y: name the groups of both by `groups`")
     if groups is None or (query_groups is None and not one_set):
-        raise UserError("groups and query_groups belong together: give both where query_y is given")
+        raise InputError("groups and query_groups belong together: give both where query_y is given")
     sides = [_column(groups, "groups")] + ([] if one_set else [_column(query_groups, "query_groups")])
     for side, rows in zip(sides, (labels, asked), strict=False):
         if len(side) != len(rows):
-            raise UserError(f"{len(side)} groups for {len(rows)} rows")
+            raise InputError(f"{len(side)} groups for {len(rows)} rows")
     numbers = np.unique(np.concatenate(sides), return_inverse=True)[1]
     return numbers[:len(labels)], numbers if one_set else numbers[len(labels):]
 
@@ -168,19 +168,19 @@ def save_tasks(path, tasks):
 
 
 def load_tasks(path, made_by="python wsi_workdir/tools/generate_task.py --initialization"):
-    """TaskSet from a file; UserError where it is missing (naming the command `made_by`), damaged or inconsistent."""
+    """TaskSet from a file; InputError where it is missing (naming the command `made_by`), damaged or inconsistent."""
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in ARRAYS}
             meta = json.loads(str(stored["meta"]))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such task file; make it with {made_by}") from None
+        raise InputError(f"{path}: no such task file; make it with {made_by}") from None
     except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: not a readable task file ({type(error).__name__}: {error}); "
+        raise InputError(f"{path}: not a readable task file ({type(error).__name__}: {error}); "
                         f"make it again with {made_by}") from None
     if meta.get("schema") != SCHEMA:
-        raise UserError(f"{path}: tasks of schema {meta.get('schema')!r}, this version reads {SCHEMA}; "
+        raise InputError(f"{path}: tasks of schema {meta.get('schema')!r}, this version reads {SCHEMA}; "
                         f"make them again with {made_by}")
     tasks = TaskSet(**arrays, meta=meta, path=path)
     _check_shapes(tasks)
@@ -194,7 +194,7 @@ def _check_shapes(tasks):
              and len(tasks.support) == len(tasks.query)
              and np.array_equal(np.unique(labels[0]), np.unique(labels[1])))
     if not sound:
-        raise UserError(f"{tasks.path}: damaged task file (its arrays do not fit together); make it again")
+        raise InputError(f"{tasks.path}: damaged task file (its arrays do not fit together); make it again")
 
 
 def check_rows(rows, labels, expected, what):
@@ -203,11 +203,11 @@ def check_rows(rows, labels, expected, what):
     rows: (T, n) of one set; labels: (N,) of that set; expected: (n,). `what` names the rows, for the error.
     """
     if rows.max() >= len(labels):
-        raise UserError(f"{what}: row {rows.max()} is asked for, but the set has {len(labels)} rows; "
+        raise InputError(f"{what}: row {rows.max()} is asked for, but the set has {len(labels)} rows; "
                         "tasks and labels belong to different data: draw the tasks again with --overwrite")
     wrong = labels[rows] != expected
     if wrong.any():
         task, column = np.argwhere(wrong)[0]
-        raise UserError(f"{what}: task {task} takes row {rows[task, column]} for class {expected[column]}, but "
+        raise InputError(f"{what}: task {task} takes row {rows[task, column]} for class {expected[column]}, but "
                         f"its label is {labels[rows[task, column]]}; tasks and labels belong to different data: "
                         "draw the tasks again with --overwrite")

@@ -18,8 +18,12 @@ _CURES = ((_FULL, "free some space, then run the same command again"),
           (_OTHER, "check the name or choose another place"))
 
 
-class UserError(ValueError):
+class UserError(Exception):
     """A fault that the user can correct. The message is one line: what is wrong, where, what to do."""
+
+
+class InputError(UserError, ValueError):
+    """A UserError about what a function of the method was given: a ValueError to those who call it from Python."""
 
 
 class Terminated(BaseException):

@@ -50,8 +50,7 @@ def unpack(archive, target, *, quiet=False):
                 _write(reader, member, work / member.name)
     except BaseException as error:
         shutil.rmtree(work, ignore_errors=True)
-        damage = (*_DAMAGED, RuntimeError)  # RuntimeError: zipfile on an encrypted member
-        if isinstance(error, damage) and not isinstance(error, UserError):
+        if isinstance(error, (*_DAMAGED, RuntimeError)):  # RuntimeError: zipfile on an encrypted member
             raise UserError(f"{archive}: damaged, cut short or encrypted ({error}); download it again") from None
         raise
     os.replace(work, target)
@@ -93,8 +92,6 @@ def _same_files(archive, target):
             return all((target / member.name).is_file() and (target / member.name).stat().st_size == member.size
                        for member in _checked(archive, reader.members()))
     except _DAMAGED as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{archive}: damaged, cut short or encrypted ({error}); download it again") from None
 
 

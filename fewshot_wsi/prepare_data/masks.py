@@ -56,8 +56,6 @@ def _parts(path):
             for (top, left), inside in planes.items():
                 yield inside, top, left, size
     except _BAD_TIFF as error:
-        if isinstance(error, UserError):
-            raise
         raise UserError(f"{path.name} is not a readable mask ({' '.join(str(error).split())})") from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.seeds import generator
 from lowshot.augmentations import Augmentation, register
 from lowshot.dictionary import Dictionary
@@ -35,15 +35,15 @@ class LatentShifts:
 
     def __post_init__(self):
         if self.kind not in KINDS:
-            raise UserError(f"latent augmentation {self.kind!r}: known kinds are {', '.join(KINDS)}")
+            raise InputError(f"latent augmentation {self.kind!r}: known kinds are {', '.join(KINDS)}")
         if self.n_aug < 1:
-            raise UserError(f"n_aug {self.n_aug}: a support stands at least for itself, give 1 or more")
+            raise InputError(f"n_aug {self.n_aug}: a support stands at least for itself, give 1 or more")
 
     def nearest(self, support):
         """Cluster (…, n) int64 of each support feature (…, n, D); a tie goes to the lower number."""
         prototypes = self.dictionary.prototypes
         if support.shape[-1] != prototypes.shape[1]:
-            raise UserError(f"the features are {support.shape[-1]} wide, the dictionary {prototypes.shape[1]}; "
+            raise InputError(f"the features are {support.shape[-1]} wide, the dictionary {prototypes.shape[1]}; "
                             "build the dictionary from features of the same model")
         products = support.astype(np.float64) @ prototypes.T  # |z − c|² = |z|² − 2 z·c + |c|²
         return np.argmin((prototypes**2).sum(axis=1) - 2 * products, axis=-1)

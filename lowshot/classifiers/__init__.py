@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from sklearn.base import ClassifierMixin, clone
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.keys import nearest_known
 from lowshot.registry import Registry
 
@@ -47,7 +47,7 @@ class Classifier:
         if not self.uses_base:
             return self
         if base is None:
-            raise UserError(f"{self.name} is centred on the mean of the base features: give their dictionary")
+            raise InputError(f"{self.name} is centred on the mean of the base features: give their dictionary")
         return replace(self, estimator=clone(self.estimator).set_params(base_mean=base.mean))
 
 
@@ -63,10 +63,10 @@ def find_classifier(classifier):
         return classifier
     if isinstance(classifier, str):
         if classifier not in known:
-            raise UserError(f"classifier {classifier!r}{nearest_known(classifier, known)}")
+            raise InputError(f"classifier {classifier!r}{nearest_known(classifier, known)}")
         return known[classifier]
     if not all(hasattr(classifier, name) for name in ("fit", "predict", "get_params")):
-        raise UserError(f"{classifier!r}: expected a scikit-learn classifier or one of {', '.join(known)}")
+        raise InputError(f"{classifier!r}: expected a scikit-learn classifier or one of {', '.join(known)}")
     equal = (one for one in known.values() if _same(one.estimator, classifier))
     return next(equal, None) or Classifier(type(classifier).__name__, classifier)
 

@@ -2,7 +2,7 @@
 
 import importlib.util
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import InputError
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -11,17 +11,17 @@ def choose_device(name):
     """'cpu' for NumPy, else a PyTorch device name. 'auto': a GPU where PyTorch sees one.
 
     'torch-cpu' runs PyTorch's solvers on the CPU; they are slower there, and so checked without a GPU.
-    UserError: a GPU is asked for and there is none.
+    ValueError: a GPU is asked for and there is none.
     """
     if name in ("cpu", "torch-cpu"):
         return name
     if name not in DEVICES and not name.startswith("cuda:"):
-        raise UserError(f"device {name!r}: known are {', '.join(DEVICES)}")
+        raise InputError(f"device {name!r}: known are {', '.join(DEVICES)}")
     if importlib.util.find_spec("torch") is not None:
         import torch  # here, not above: the few-shot half runs without it
         if torch.cuda.is_available():
             return "cuda" if name == "auto" else name
     if name == "auto":
         return "cpu"
-    raise UserError(f"--device {name}: PyTorch sees no GPU here; use --device cpu or auto")
+    raise InputError(f"--device {name}: PyTorch sees no GPU here; use --device cpu or auto")
 
