@@ -101,6 +101,15 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             params["dictionary"] = self.dictionary
         return type(self)(**params)
 
+    @property
+    def classifier(self):
+        """The classifier that is fitted."""
+        return RidgeClassifier() if self.estimator is None else self.estimator
+
+    def with_seed(self):
+        """This estimator with an int for its random_state, drawn once where it is a source of random numbers."""
+        return clone(self).set_params(random_state=_seed(self.random_state))
+
     def shifts(self, seed=0, dictionary=None):
         """`LatentShifts` that this estimator draws for tasks of a seed."""
         return LatentShifts((dictionary or self.dictionary).dictionary_, self.n_aug, "sampled", seed,
@@ -114,8 +123,7 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         else:
             self.dictionary_ = clone(BaseDictionary() if self.dictionary is None else self.dictionary).fit(X)
         augmented = self.shifts(dictionary=self.dictionary_).augment(X, "", 0).reshape(-1, X.shape[1])
-        self.estimator_ = clone(self.estimator) if self.estimator is not None else RidgeClassifier()
-        self.estimator_.fit(augmented, np.repeat(y, self.n_aug))
+        self.estimator_ = clone(self.classifier).fit(augmented, np.repeat(y, self.n_aug))
         self.classes_ = self.estimator_.classes_
         return self
 
@@ -136,7 +144,7 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 
 def _has(augmented, method):
-    return hasattr(getattr(augmented, "estimator_", augmented.estimator or RidgeClassifier()), method)
+    return hasattr(getattr(augmented, "estimator_", augmented.classifier), method)
 
 
 def _seed(random_state):

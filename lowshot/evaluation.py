@@ -17,6 +17,7 @@ from lowshot.tasks import TaskSet, check_rows, class_numbers
 
 CHUNK_TASKS = 50            # tasks a chunk, at most
 CHUNK_BYTES = 64 * 2 ** 20  # support features a chunk, at most (one task at least)
+SMALLEST, LARGEST = 1e-30, 1e30  # of the largest feature: within, float32 keeps what float64 says
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,9 @@ class Scores:
 
     def __str__(self):
         name = self.tasks.groups[0] if self.tasks.groups else "group"
-        return (f"F1 {100 * self.mean:.1f} %, {self.closed} for further tasks from these rows ({self.tasks.num_tasks} "
-                f"tasks), {self.open} for new {name}s")
+        count = self.tasks.num_tasks
+        return (f"F1 {100 * self.mean:.1f} %, {self.closed} for further tasks from these rows ({count} "
+                f"task{'s' * (count > 1)}), {self.open} for new {name}s")
 
 
 def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), base=None, solver="batched",
@@ -72,7 +74,11 @@ def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), b
         if len(numbers) != len(features):
             raise InputError(f"{len(features)} rows of features, but {len(numbers)} labels in {name}")
         check_rows(side, numbers, rows, name)
-    supports = tasks.support.shape[1] * (1 + len(views))
+    if not tasks.num_tasks:
+        raise InputError("there is no task to evaluate")
+    supports = tasks.support.shape[1] * (1 + len(_views(views, x)))
+    if isinstance(classifier, LatentAugmentation):
+        classifier = classifier.with_seed()
     chunks = (delayed(predict_tasks)(classifier, x, tasks, asked, start, stop, views=views, base=base, solver=solver,
                                      device=device)
               for start, stop in chunk_bounds(tasks.num_tasks, supports, x.shape[1]))
@@ -92,7 +98,7 @@ def predict_tasks(classifier, x, tasks, query_x, start=0, stop=None, *, views=()
     if len(views):
         support, labels = with_views(support, rows, views), np.repeat(labels, 1 + len(views))
     if isinstance(classifier, LatentAugmentation) and classifier.dictionary_is_fitted:
-        classifier, augmentation = classifier.estimator, classifier.shifts(tasks.seed)
+        classifier, augmentation = classifier.classifier, classifier.shifts(tasks.seed)
     if isinstance(base, BaseDictionary):
         base = base.dictionary_
     return predict(classifier, support, labels, query_x[tasks.query[start:stop]], solver=solver, device=device,
@@ -127,12 +133,28 @@ def _features(x, name):
     x = np.asarray(x)
     if x.ndim != 2 or x.dtype.kind not in "fiu":
         raise InputError(f"{name} is an array {x.shape} of {x.dtype}; expected numbers (rows, width)")
+    largest = np.abs(x).max() if x.dtype == np.float64 and x.size else 0
+    if 0 < largest < SMALLEST or largest > LARGEST:
+        raise InputError(f"{name} reaches {largest:.0e}, but is worked on as float32; scale the features")
     return x.astype(np.float32, copy=False)
+
+
+def _views(views, x):
+    for view in views:
+        if np.shape(view) != x.shape:
+            raise InputError(f"a view has the shape {np.shape(view)}, x has {x.shape}: views hold the rows of x")
+    return views
 
 
 def compare(a, b, seed=0):
     """Comparison of two Scores on the same tasks: is the first better? ValueError where the tasks differ."""
     if a.tasks.identity != b.tasks.identity:
         raise InputError("the two were scored on different tasks, which cannot be paired; evaluate both on one set")
+    if not _same_groups(a.tasks.groups, b.tasks.groups):
+        raise InputError("the two have the same tasks with other groups; evaluate both on one set of tasks")
     units = a.tasks.units
     return compare_scores(a.macro, b.macro, seed, units, None if units is None else a.influence - b.influence)
+
+
+def _same_groups(one, other):
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -81,15 +81,17 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
     few rows.
     """
     y = _column(y, "y")
-    classes, labels = np.unique(y, return_inverse=True)
+    classes, labels = _numbered(y, "y")
     one_set = query_y is None
     asked = labels if one_set else _coded_by(_column(query_y, "query_y"), classes, "query_y")
     if len(classes) < 2:
         raise InputError(f"y holds {len(classes)} class; a task needs at least two")
     if rule not in RULES:
         raise InputError(f"rule {rule!r}: known are {', '.join(RULES)}")
-    if min(shots, queries, num_tasks) < 1:
-        raise InputError(f"shots={shots}, queries={queries}, num_tasks={num_tasks}: give whole numbers from 1")
+    for name, value in (("shots", shots), ("queries", queries), ("num_tasks", num_tasks), ("seed", seed)):
+        least = 0 if name == "seed" else 1
+        if not isinstance(value, int | np.integer) or value < least:
+            raise InputError(f"{name}={value!r}: give a whole number from {least}")
     images = np.arange(len(labels)), np.arange(len(asked)) + (0 if one_set else len(labels))
     units = _units(groups, query_groups, labels, asked, one_set)
     if rule == "grouped" and units is None:
@@ -111,6 +113,14 @@ def _column(values, name):
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"{name} holds values that are not finite")
     return values
+
+
+def _numbered(values, name):
+    """(different values, sorted; number (N,) of each). ValueError: values of kinds that have no order, as None."""
+    try:
+        return np.unique(values, return_inverse=True)
+    except TypeError as error:
+        raise InputError(f"{name} mixes values of several kinds ({error}); give texts or whole numbers") from None
 
 
 def _coded_by(values, classes, name):
@@ -135,7 +145,7 @@ def _units(groups, query_groups, labels, asked, one_set):
     for side, rows in zip(sides, (labels, asked), strict=False):
         if len(side) != len(rows):
             raise InputError(f"{len(side)} groups for {len(rows)} rows")
-    numbers = np.unique(np.concatenate(sides), return_inverse=True)[1]
+    numbers = _numbered(np.concatenate(sides), "groups")[1]
     return numbers[:len(labels)], numbers if one_set else numbers[len(labels):]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import f1_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.naive_bayes import GaussianNB
@@ -75,6 +75,16 @@ def test_a_task_draws_its_augmentation_from_seed_setting_and_number_whatever_the
     assert all(not np.array_equal(one.predictions, batched) for one in changed)
 
 
+def test_one_source_of_random_numbers_draws_one_set_of_shifts():
+    x, y, _ = world()
+    tasks = sample_tasks(y, shots=3, num_tasks=120)
+    dictionary = BaseDictionary(4, n_shifts=50).fit(world(1)[0])
+    for classifier in (None, GaussianNB()):
+        one, two = (evaluate(LatentAugmentation(classifier, dictionary, n_aug=5, random_state=np.random.RandomState(3)),
+                             x, y, tasks, n_jobs=n).predictions for n in (1, 2))
+        assert np.array_equal(one, two)
+
+
 def test_scores_do_not_depend_on_the_processes():
     x, y, _ = world()
     tasks = sample_tasks(y, shots=3, num_tasks=120)
@@ -122,6 +132,8 @@ def test_open_intervals_speak_of_groups_and_pairs_are_compared():
     assert "for new groups" in str(scores)
     found = compare(scores, chance)
     assert found.p < 0.001 and found.open.low > 0 and "points of F1" in str(found)
+    with pytest.raises(ValueError, match="same tasks with other groups"):
+        compare(scores, evaluate(RidgeClassifier(), x, y, sample_tasks(y, shots=5, num_tasks=200)))
     with pytest.raises(ValueError, match="different tasks"):
         compare(scores, evaluate(RidgeClassifier(), x, y, tasks.first(3)))
     grouped = sample_tasks(y, shots=5, num_tasks=20, groups=groups, rule="grouped")
@@ -185,6 +197,9 @@ def test_a_classifier_is_known_by_type_and_parameters():
         find_classifier("nearest_centriod")
     with pytest.raises(ValueError, match="expected a scikit-learn classifier"):
         find_classifier(3)
+    for wrong in (RidgeClassifier, Ridge()):
+        with pytest.raises(ValueError, match="expected a scikit-learn classifier"):
+            find_classifier(wrong)
 
 
 @pytest.mark.parametrize("call, words", [
@@ -195,11 +210,15 @@ def test_a_classifier_is_known_by_type_and_parameters():
     (dict(query_y=["a", "z"]), "'z', which is none of the classes a, b, c"),
     (dict(query_groups=[1]), "without query_y"),
     (dict(query_y=["a", "b", "c"], groups=np.arange(180)), "belong together"),
-    (dict(shots=0), "whole numbers from 1"),
+    (dict(shots=0), "shots=0: give a whole number from 1"),
+    (dict(shots=2.5), "shots=2.5: give a whole number"),
+    (dict(seed=None), "seed=None: give a whole number from 0"),
+    (dict(y=np.array([None, "a", "b"] * 60, dtype=object)), "y mixes values of several kinds"),
+    (dict(groups=np.array([np.nan, "a"] * 90, dtype=object)), "groups mixes values of several kinds"),
 ])
 def test_what_cannot_be_drawn_is_said(call, words):
     with pytest.raises(ValueError, match=words):
-        sample_tasks(world()[1], **{"shots": 2, **call})
+        sample_tasks(**{"y": world()[1], "shots": 2, **call})
 
 
 @pytest.mark.parametrize("change, words", [
@@ -208,6 +227,9 @@ def test_what_cannot_be_drawn_is_said(call, words):
     (dict(y=np.zeros((4, 4))), "expected one value a row"),
     (dict(x=np.full((180, 12), "a")), "expected numbers"),
     (dict(query_x=np.zeros((3, 12))), "query_x and query_y belong together"),
+    (dict(x=np.full((180, 12), 1e-200)), "x reaches 1e-200, but is worked on as float32"),
+    (dict(views=[np.zeros((180, 3))]), r"a view has the shape \(180, 3\), x has \(180, 12\)"),
+    (dict(views=np.zeros((180, 12))), "views hold the rows of x"),
 ])
 def test_what_does_not_belong_together_is_refused(change, words):
     x, y, _ = world()

@@ -36,8 +36,8 @@ class LatentShifts:
     def __post_init__(self):
         if self.kind not in KINDS:
             raise InputError(f"latent augmentation {self.kind!r}: known kinds are {', '.join(KINDS)}")
-        if self.n_aug < 1:
-            raise InputError(f"n_aug {self.n_aug}: a support stands at least for itself, give 1 or more")
+        if not isinstance(self.n_aug, int | np.integer) or self.n_aug < 1:
+            raise InputError(f"n_aug {self.n_aug!r}: a support stands at least for itself, give a whole number from 1")
 
     def nearest(self, support):
         """Cluster (…, n) int64 of each support feature (…, n, D); a tie goes to the lower number."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin, RegressorMixin, clone
 
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.keys import nearest_known
@@ -65,7 +65,8 @@ def find_classifier(classifier):
         if classifier not in known:
             raise InputError(f"classifier {classifier!r}{nearest_known(classifier, known)}")
         return known[classifier]
-    if not all(hasattr(classifier, name) for name in ("fit", "predict", "get_params")):
+    usable = all(hasattr(classifier, name) for name in ("fit", "predict", "get_params"))
+    if not usable or isinstance(classifier, type | RegressorMixin):
         raise InputError(f"{classifier!r}: expected a scikit-learn classifier or one of {', '.join(known)}")
     equal = (one for one in known.values() if _same(one.estimator, classifier))
     return next(equal, None) or Classifier(type(classifier).__name__, classifier)
