@@ -463,13 +463,15 @@ def stored(kind, mask):
         "grey and alpha": (np.stack([mask, np.full_like(mask, 255)], axis=2),
                            dict(photometric="minisblack", extrasamples=["unassalpha"])),
         "planes": (np.moveaxis(red, 2, 0), dict(photometric="rgb", planarconfig="separate", rowsperstrip=50)),
+        "planes and alpha": (np.concatenate([np.moveaxis(red, 2, 0), np.full_like(mask, 255)[None]]), dict(
+            photometric="rgb", planarconfig="separate", extrasamples=["unassalpha"], tile=(64, 64))),
         "palette": ((mask == 0).astype(np.uint8), dict(photometric="palette", colormap=table)),
         "sixteen bits": (mask.astype(np.uint16) * 257, dict(photometric="minisblack")),
     }[kind]
 
 
 @pytest.mark.parametrize("kind", ["white is zero", "white is zero, one bit", "one bit", "colours", "colours and alpha",
-                                  "grey and alpha", "planes", "palette", "sixteen bits"])
+                                  "grey and alpha", "planes", "planes and alpha", "palette", "sixteen bits"])
 def test_a_mask_is_what_is_not_shown_black(tmp_path, place, drawn, kind):
     want = [annotation.mask_cover(path, *place) for path in two_masks(tmp_path, *drawn)]
     for mask, cover in zip(drawn, want, strict=True):

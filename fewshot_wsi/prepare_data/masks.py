@@ -45,7 +45,7 @@ def _parts(path):
             yield np.zeros((1, 1), dtype=bool), 0, 0, size  # the size is known before anything is decoded
             is_inside, planes = _rule(page, path), {}
             apart = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1
-            for data, (_, plane, top, left, _), _ in page.segments():
+            for data, (plane, _, top, left, _), _ in page.segments():
                 if data is None or (apart and plane >= _colours(page)):  # empty part of a sparse TIFF; alpha
                     continue
                 if apart:  # one colour after the other: a pixel is inside where any of them is
