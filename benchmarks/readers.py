@@ -2,9 +2,9 @@
 
     python benchmarks/readers.py [--seed 0]
 
-Prints, for each kind, how many files were tried, came out right, were refused, and came out wrong without a word. What is
-right is known from how the file was drawn. Bytes that rot inside a JPEG may give another valid JPEG, which no reader can
-tell; they are counted too.
+Prints, for each kind, how many files were tried, came out right, were refused, and came out wrong without a word. What
+is right is known from how the file was drawn. Bytes that rot inside a JPEG may give another valid JPEG, which no reader
+can tell; they are counted too.
 """
 
 import argparse
