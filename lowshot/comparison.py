@@ -14,6 +14,7 @@ from lowshot.intervals import Interval, bootstrap_interval, closed_interval, ope
 from lowshot.sign_flip import EXACT, sign_flip_p, smallest_p
 
 ALPHA = 0.05
+AT_ONCE = 500  # pairs whose differences and sign patterns are held in memory
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,23 @@ def compare_many(pairs, seed=0, units=None, influences=None, resampled=None):
     pairs: sequence of (a, b), each (T,) floats; influences: iterable of one per pair where `units` are given;
     resampled: one `resampling.Bootstrap` per pair, which then makes the open interval instead, or None. Returns list.
     """
-    if not len(pairs):
-        return []
-    differences = np.array([np.subtract(a, b, dtype=np.float64) for a, b in pairs])
-    p_values, ways = sign_flip_p(differences, seed)
     resampled = [None] * len(pairs) if resampled is None else resampled
-    opened = [None] * len(pairs) if units is None else [
-        open_interval(d, influence, units) if bootstrap is None else bootstrap_interval(d.mean(), bootstrap)
-        for d, influence, bootstrap in zip(differences, influences, resampled, strict=True)]
-    return [Comparison(closed_interval(d), o, float((d > 0).mean()), float((d == 0).mean()), float(p), way,
-                       smallest_p(d))
-            for d, o, p, way in zip(differences, opened, p_values, ways, strict=True)]
+    influences, found = iter(influences or ()), []
+    for start in range(0, len(pairs), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        differences = np.array([np.subtract(a, b, dtype=np.float64) for a, b in pairs[part]])
+        p_values, ways = sign_flip_p(differences, seed)
+        for difference, bootstrap, p, way in zip(differences, resampled[part], p_values, ways, strict=True):
+            opened = None if units is None else _opened(difference, next(influences), units, bootstrap)
+            found.append(Comparison(closed_interval(difference), opened, float((difference > 0).mean()),
+                                    float((difference == 0).mean()), float(p), way, smallest_p(difference)))
+    return found
+
+
+def _opened(difference, influence, units, bootstrap):
+    if bootstrap is None:
+        return open_interval(difference, influence, units)
+    return bootstrap_interval(difference.mean(), bootstrap)
 
 
 def holm(p_values):

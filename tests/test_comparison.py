@@ -9,6 +9,7 @@ from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.report.paired import compare_results
 from fewshot_wsi.report.runs import check
+from lowshot import comparison
 from lowshot.comparison import compare_many, compare_scores, holm
 from lowshot.sign_flip import DRAWN, EXACT, SADDLEPOINT, sign_flip_p, smallest_p
 
@@ -140,3 +141,14 @@ def test_command_prints_the_comparison(tmp_path, run):
     assert "A - B" in done.stdout and "closed 95 % interval" in done.stdout and "A is better" in done.stdout
     refused = run("wsi_workdir/compare.py", a, draw_result(tmp_path, model="fsp", num_shots=1))
     assert refused.returncode == 2 and "different tasks" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_many_pairs_are_compared_as_each_alone(monkeypatch):
+    rng = np.random.default_rng(3)
+    scores = rng.normal(size=(9, 60))
+    pairs = [(scores[i], scores[j] + 0.1 * i) for i in range(9) for j in range(i)]
+    whole = compare_many(pairs)
+    monkeypatch.setattr(comparison, "AT_ONCE", 5)
+    assert compare_many(pairs) == whole
+    assert [compare_scores(a, b).p for a, b in pairs] == pytest.approx([one.p for one in whole], rel=1e-9)
+    assert compare_many([]) == []
