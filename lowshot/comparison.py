@@ -19,7 +19,13 @@ AT_ONCE = 500  # pairs whose differences and sign patterns are held in memory
 
 @dataclass(frozen=True)
 class Comparison:
-    """A minus B on the macro F1 of the same tasks, in fractions."""
+    """A minus B on the macro F1 of the same tasks, in fractions.
+
+    closed: Interval of the mean difference for further tasks from the same rows; open: for new units (groups, or rows
+    where no groups were given), None where nothing is known of them, with a p value of its own. p: two-sided, for
+    further tasks, by sign-flip permutation: the one to report beside `closed`. won, tied: share of tasks. way,
+    smallest: how p was found, and the least that it can be.
+    """
     closed: Interval        # mean difference, t over tasks
     open: Interval | None   # for new units of the same source; None where no units were given
     won: float              # share of tasks where A is better
@@ -30,12 +36,15 @@ class Comparison:
 
     exact = property(lambda self: self.way == EXACT)
 
+    def __repr__(self):
+        return f"<Comparison: {self}>"
+
     def __str__(self):
         text = (f"{100 * self.closed.mean:+.1f} points of F1, {self.closed} for further tasks from these rows "
                 f"(p {_p(self.p)})")
         if self.open is None:
             return text
-        return f"{text}, {self.open} for new ones" + ("" if self.open.p is None else f" (p {_p(self.open.p)})")
+        return f"{text}, {self.open} for new units" + ("" if self.open.p is None else f" (p {_p(self.open.p)})")
 
 
 def _p(value):

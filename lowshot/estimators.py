@@ -7,6 +7,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fewshot_wsi.foundation.errors import InputError
 from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.dictionary import build_dictionary, load_dictionary, save_dictionary
 
@@ -77,10 +78,11 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Each row z of X becomes z and n_aug − 1 rows z + δ, δ drawn from the shifts of the prototype nearest to z.
 
-    estimator: the classifier, RidgeClassifier where it is None. dictionary: BaseDictionary. A fitted one is the
-    paper's, and `clone` keeps it, as FrozenEstimator would be; an unfitted one is fitted to X itself, which the paper
-    does not do. n_aug: rows that one row stands for. random_state: int, another one draws other shifts. In `evaluate`,
-    task t draws from (seed and setting of the tasks, t) whatever the classifier.
+    estimator: the classifier, RidgeClassifier where it is None. dictionary: a fitted BaseDictionary; `clone` keeps it,
+    as it keeps a FrozenEstimator. None or an unfitted one is fitted to X itself: scikit-learn's conventions ask for
+    that, it is not the method of the paper, and `evaluate` refuses it. n_aug: rows that one row stands for, itself
+    included (`--num_aug_shots` of the commands). random_state: int; another one draws other shifts. In `evaluate` the
+    draws of task t depend on seed and setting of the tasks, on t and on random_state, not on the classifier.
 
     Fitted: `estimator_`, `dictionary_`, `classes_`.
     """
@@ -111,7 +113,10 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return clone(self).set_params(random_state=_seed(self.random_state))
 
     def shifts(self, seed=0, dictionary=None):
-        """`LatentShifts` that this estimator draws for tasks of a seed."""
+        """`LatentShifts` that this estimator draws for tasks of a seed. ValueError: its dictionary is not fitted."""
+        if dictionary is None and not self.dictionary_is_fitted:
+            raise InputError("LatentAugmentation needs a dictionary that is fitted to base features: "
+                             "BaseDictionary().fit(base)")
         return LatentShifts((dictionary or self.dictionary).dictionary_, self.n_aug, "sampled", seed,
                             _seed(self.random_state))
 

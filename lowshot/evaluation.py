@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 
 from fewshot_wsi.foundation.errors import InputError
 from lowshot.comparison import compare_scores
-from lowshot.estimators import BaseDictionary, LatentAugmentation
+from lowshot.estimators import LatentAugmentation
 from lowshot.influence import f1_influence
 from lowshot.intervals import Interval, closed_interval, open_interval
 from lowshot.prediction import predict
@@ -44,6 +44,9 @@ class Scores:
             return Interval(self.mean, None, 0, "no groups are known: draw the tasks by sample_tasks")
         return open_interval(self.macro, self.influence, self.tasks.units)
 
+    def __repr__(self):
+        return f"<Scores: {self}>"
+
     def __str__(self):
         name = self.tasks.groups[0] if self.tasks.groups else "group"
         count = self.tasks.num_tasks
@@ -60,7 +63,8 @@ def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), b
     x: (N, D) features, worked on as float32; y: (N,) their labels, as `sample_tasks` got them; query_x, query_y: of the
     query rows, where these are others. views: sequence of (N, D), features of augmented views of each row of x, which
     join the supports. base: fitted BaseDictionary, for classifiers that look at the base features.
-    solver, device: as in `predict`. n_jobs: processes, as in joblib; the scores do not depend on it.
+    solver: 'batched', or 'sklearn' for one fit a task in any case. device: 'cpu', 'cuda' or 'auto'. n_jobs: processes,
+    as in joblib; the scores do not depend on it.
     ValueError: rows, labels and tasks that do not belong together.
     """
     x, asked = _features(x, "x"), x if query_x is None else query_x
@@ -97,10 +101,8 @@ def predict_tasks(classifier, x, tasks, query_x, start=0, stop=None, *, views=()
     support, labels = x[rows], tasks.support_labels
     if len(views):
         support, labels = with_views(support, rows, views), np.repeat(labels, 1 + len(views))
-    if isinstance(classifier, LatentAugmentation) and classifier.dictionary_is_fitted:
+    if isinstance(classifier, LatentAugmentation):
         classifier, augmentation = classifier.classifier, classifier.shifts(tasks.seed)
-    if isinstance(base, BaseDictionary):
-        base = base.dictionary_
     return predict(classifier, support, labels, query_x[tasks.query[start:stop]], solver=solver, device=device,
                    augmentation=augmentation, base=base, setting=tasks.setting,
                    task_numbers=np.arange(start, start + len(rows)))
@@ -147,7 +149,10 @@ def _views(views, x):
 
 
 def compare(a, b, seed=0):
-    """Comparison of two Scores on the same tasks: is the first better? ValueError where the tasks differ."""
+    """Comparison of two Scores on the same tasks: do they differ? Positive: the first is higher.
+
+    seed: of the sign patterns. ValueError: other tasks, or the same tasks with other groups.
+    """
     if a.tasks.identity != b.tasks.identity:
         raise InputError("the two were scored on different tasks, which cannot be paired; evaluate both on one set")
     if not _same_groups(a.tasks.groups, b.tasks.groups):

@@ -27,16 +27,16 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
     support: (T, n, D) float32; labels: (n,) or (T, n) ints, any values, at least two; query: (T, q, D) float32.
     solver: 'batched', or 'sklearn' for one fit of the estimator an episode in any case.
     device: 'cpu', 'cuda' or 'auto'; sampled latent augmentation runs there, many episodes at once, the rest is small.
-    augmentation: LatentShifts, or what another Augmentation makes, or None. Its draws are keyed by `setting` and
-    `task_numbers` (T,), by default 0 … T−1.
-    base: Dictionary of the base features, for classifiers that look at these.
+    augmentation: LatentAugmentation(…).shifts(seed), or what another Augmentation makes, or None. Its draws are keyed
+    by `setting` and `task_numbers` (T,), by default 0 … T−1.
+    base: fitted BaseDictionary, for classifiers that look at the base features.
 
     On the CPU the predictions of an episode do not depend, to the last bit, on those that share its call.
     ValueError: unknown names, shapes that disagree, fewer than two classes, numbers that are not finite.
     """
     support, query = np.asarray(support), np.asarray(query)
     numbers = np.arange(len(support)) if task_numbers is None else np.asarray(task_numbers)
-    classifier = find_classifier(classifier).fitted_to(base)
+    classifier = find_classifier(classifier).fitted_to(getattr(base, "dictionary_", base))
     _check_choices(classifier, solver, augmentation)
     labels = _check_arrays(support, np.asarray(labels), query, numbers)
     form = _form(classifier, solver, augmentation)

@@ -62,6 +62,9 @@ class TaskSet:
         return build_units(support[self.support], query[self.query], self.support_labels, self.query_labels, name,
                            self.query, unknown)
 
+    def __repr__(self):
+        return f"<TaskSet: {self.num_tasks} tasks, {self.ways}-way {self.shots}-shot, {self.queries} queries a class>"
+
     def first(self, count):
         """The first `count` tasks, as a TaskSet of its own."""
         return replace(self, support=self.support[:count], query=self.query[:count])
@@ -76,7 +79,7 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
     original of each row; rows with equal values belong together, also between the two. Open intervals speak of new
     groups; without groups each row counts as one.
     rule: 'distinct' (no row twice in a task), 'grouped' (nor a group on both sides), 'disjoint' (no row in two tasks;
-    as many tasks as the rows allow) or 'published' (queries with repeats, and they may be supports).
+    as many tasks as the rows allow) or 'published' (queries are drawn with replacement and may coincide with supports).
     Task t comes from the random stream (seed, 'tasks', setting, t). Returns a TaskSet; ValueError where a class has too
     few rows.
     """

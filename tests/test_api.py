@@ -105,6 +105,8 @@ def test_a_fitted_dictionary_survives_cloning_searching_and_pickling():
     assert cross_val_score(latent, x, y, cv=3).mean() > 0.4
     search = GridSearchCV(latent, {"estimator__alpha": [0.1, 10.0], "n_aug": [2, 5]}, cv=2).fit(x, y)
     assert search.best_estimator_.dictionary_ is dictionary
+    with pytest.raises(ValueError, match="needs a dictionary that is fitted to base features"):
+        evaluate(LatentAugmentation(RidgeClassifier()), x, y, sample_tasks(y, shots=2, num_tasks=3))
     unfitted = LatentAugmentation(RidgeClassifier(), BaseDictionary(2), n_aug=4).fit(x, y)
     assert not hasattr(unfitted.dictionary, "prototypes_") and len(unfitted.dictionary_.prototypes_) == 2
 
@@ -182,7 +184,7 @@ def test_simpleshot_is_the_nearest_centroid_on_centred_features_of_unit_length()
         np.testing.assert_array_equal(found[task], want)
     same = evaluate(SimpleShot(base.mean(axis=0, dtype=float)), x, y, tasks)
     np.testing.assert_array_equal(same.predictions, found)
-    with pytest.raises(ValueError, match="give their dictionary"):
+    with pytest.raises(ValueError, match="give base, their fitted dictionary"):
         evaluate("simpleshot", x, y, tasks)
 
 

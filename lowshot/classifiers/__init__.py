@@ -47,7 +47,9 @@ class Classifier:
         if not self.uses_base:
             return self
         if base is None:
-            raise InputError(f"{self.name} is centred on the mean of the base features: give their dictionary")
+            raise InputError(f"{self.name} looks at the base features: give base, their fitted dictionary")
+        if not hasattr(base, "mean"):
+            raise InputError(f"base is {type(base).__name__}; expected a fitted BaseDictionary")
         return replace(self, estimator=clone(self.estimator).set_params(base_mean=base.mean))
 
 
