@@ -42,7 +42,7 @@ class BaseDictionary(ClusterMixin, BaseEstimator):
 
     def _take(self, dictionary):
         self.dictionary_ = dictionary
-        self.prototypes_, self.covariances_ = dictionary.prototypes, dictionary.covariances
+        self.prototypes_, self.covariances_ = _read_only(dictionary.prototypes), _read_only(dictionary.covariances)
         self.n_features_in_ = dictionary.dim
         if "counts" in dictionary.how:
             self.counts_ = np.array(dictionary.how["counts"])
@@ -56,7 +56,7 @@ class BaseDictionary(ClusterMixin, BaseEstimator):
     def shifts(self, k):
         """(S, D) float64 shifts of cluster k: draws from a normal distribution with its covariance."""
         check_is_fitted(self)
-        return self.dictionary_.shifts(k)
+        return _read_only(self.dictionary_.shifts(k))
 
     def save(self, folder, prefix):
         """Write the files of the published form: `<prefix>_PROTO_BANK_<K>.npy`, `…_COV_BANK_…`, `…_SHIFT_BANK_…`."""
@@ -82,7 +82,8 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     as it keeps a FrozenEstimator. None or an unfitted one is fitted to X itself: scikit-learn's conventions ask for
     that, it is not the method of the paper, and `evaluate` refuses it. n_aug: rows that one row stands for, itself
     included (`--num_aug_shots` of the commands). random_state: int; another one draws other shifts. In `evaluate` the
-    draws of task t depend on seed and setting of the tasks, on t and on random_state, not on the classifier.
+    draws of task t depend on seed and setting of the tasks, on t and on random_state, not on the classifier; within a
+    Pipeline they depend on random_state alone.
 
     Fitted: `estimator_`, `dictionary_`, `classes_`.
     """
@@ -102,6 +103,12 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if self.dictionary_is_fitted:
             params["dictionary"] = self.dictionary
         return type(self)(**params)
+
+    def set_params(self, **params):
+        nested = [name for name in params if name.startswith("dictionary__")]
+        if nested and self.dictionary_is_fitted:
+            raise InputError(f"{nested[0]}: the dictionary is fitted, its parameters no longer matter; fit another one")
+        return super().set_params(**params)
 
     @property
     def classifier(self):
@@ -150,6 +157,12 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
 def _has(augmented, method):
     return hasattr(getattr(augmented, "estimator_", augmented.classifier), method)
+
+
+def _read_only(array):
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _seed(random_state):

@@ -13,7 +13,7 @@ from lowshot.influence import f1_influence
 from lowshot.intervals import Interval, closed_interval, open_interval
 from lowshot.prediction import predict
 from lowshot.statistics import f1_scores
-from lowshot.tasks import TaskSet, check_rows, class_numbers
+from lowshot.tasks import TaskSet, check_rows, class_labels, class_numbers
 
 CHUNK_TASKS = 50            # tasks a chunk, at most
 CHUNK_BYTES = 64 * 2 ** 20  # support features a chunk, at most (one task at least)
@@ -71,6 +71,10 @@ def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), b
     asked = x if asked is x or query_x is None else _features(asked, "query_x")
     if (query_x is None) != (query_y is None):
         raise InputError("query_x and query_y belong together: give both or none")
+    if tasks.one_set is not None and tasks.one_set != (query_x is None):
+        raise InputError("the queries of these tasks are rows of " + (
+            "the supports' set: leave query_x and query_y out" if tasks.one_set
+            else "another set than the supports: give query_x and query_y"))
     for side, rows, features, labels, name in (
             (tasks.support, tasks.support_labels, x, y, "y"),
             (tasks.query, tasks.query_labels, asked, y if query_y is None else query_y, "query_y")):
@@ -80,18 +84,19 @@ def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), b
         check_rows(side, numbers, rows, name)
     if not tasks.num_tasks:
         raise InputError("there is no task to evaluate")
-    supports = tasks.support.shape[1] * (1 + len(_views(views, x)))
+    views = _views(views, x)
+    supports = tasks.support.shape[1] * (1 + len(views))
     if isinstance(classifier, LatentAugmentation):
         classifier = classifier.with_seed()
     chunks = (delayed(predict_tasks)(classifier, x, tasks, asked, start, stop, views=views, base=base, solver=solver,
-                                     device=device)
+                                     device=device, classes=class_labels(y, tasks))
               for start, stop in chunk_bounds(tasks.num_tasks, supports, x.shape[1]))
     predictions = np.concatenate(Parallel(n_jobs)(chunks))
     return Scores(f1_scores(tasks.query_labels, predictions, tasks.ways), predictions, tasks)
 
 
 def predict_tasks(classifier, x, tasks, query_x, start=0, stop=None, *, views=(), augmentation=None, base=None,
-                  solver="batched", device="cpu"):
+                  solver="batched", device="cpu", classes=None):
     """Predicted class numbers (t, ways·queries) int64 of the tasks start … stop − 1 of a TaskSet.
 
     Arguments as of `evaluate`, unchecked; augmentation, base: as of `predict`. Task t draws its augmentation from the
@@ -102,9 +107,10 @@ def predict_tasks(classifier, x, tasks, query_x, start=0, stop=None, *, views=()
     if len(views):
         support, labels = with_views(support, rows, views), np.repeat(labels, 1 + len(views))
     if isinstance(classifier, LatentAugmentation):
+        base = classifier.dictionary if base is None else base
         classifier, augmentation = classifier.classifier, classifier.shifts(tasks.seed)
     return predict(classifier, support, labels, query_x[tasks.query[start:stop]], solver=solver, device=device,
-                   augmentation=augmentation, base=base, setting=tasks.setting,
+                   augmentation=augmentation, base=base, classes=classes, setting=tasks.setting,
                    task_numbers=np.arange(start, start + len(rows)))
 
 
@@ -133,7 +139,7 @@ def chunk_bounds(num_tasks, supports, dim):
 
 def _features(x, name):
     x = np.asarray(x)
-    if x.ndim != 2 or x.dtype.kind not in "fiu":
+    if x.ndim != 2 or x.dtype.kind not in "fiu" or not x.shape[1]:
         raise InputError(f"{name} is an array {x.shape} of {x.dtype}; expected numbers (rows, width)")
     largest = np.abs(x).max() if x.dtype == np.float64 and x.size else 0
     if 0 < largest < SMALLEST or largest > LARGEST:
@@ -142,9 +148,10 @@ def _features(x, name):
 
 
 def _views(views, x):
+    views = [_features(view, "a view") for view in views]
     for view in views:
-        if np.shape(view) != x.shape:
-            raise InputError(f"a view has the shape {np.shape(view)}, x has {x.shape}: views hold the rows of x")
+        if view.shape != x.shape:
+            raise InputError(f"a view has the shape {view.shape}, x has {x.shape}: views hold the rows of x")
     return views
 
 

@@ -20,7 +20,7 @@ BLOCK_BYTES = 2**23  # float64 supports and queries worked on at once: what a ca
 
 
 def predict(classifier, support, labels, query, *, solver="batched", device="cpu", augmentation=None, base=None,
-            setting="", task_numbers=None):
+            classes=None, setting="", task_numbers=None):
     """Predicted labels (T, q) int64 of T episodes.
 
     classifier: a name of `lowshot.classifiers`, or an unfitted scikit-learn classifier.
@@ -30,6 +30,7 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
     augmentation: LatentAugmentation(…).shifts(seed), or what another Augmentation makes, or None. Its draws are keyed
     by `setting` and `task_numbers` (T,), by default 0 … T−1.
     base: fitted BaseDictionary, for classifiers that look at the base features.
+    classes: (C,) what an estimator gets to see instead of the labels 0 … C−1; None: the labels themselves.
 
     On the CPU the predictions of an episode do not depend, to the last bit, on those that share its call.
     ValueError: unknown names, shapes that disagree, fewer than two classes, numbers that are not finite.
@@ -47,7 +48,7 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
     predicted = np.empty(query.shape[:2], dtype=np.int64)
     if form == "estimator":
         for task, episode in enumerate(zip(support, labels, query, numbers, strict=True)):
-            predicted[task] = predict_episode(classifier.estimator, *episode[:3], augmentation, setting, episode[3])
+            predicted[task] = _episode_classes(classifier, classes, *episode[:3], augmentation, setting, episode[3])
         return predicted
     if form != "sampled" or classifier.on_device is None:
         device = "cpu"
@@ -65,6 +66,18 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
                 raise InputError(f"{classifier.name}: the features are too large, or too uneven, for the batched "
                                 "solver; scale them to unit length, or use the solver 'sklearn'") from None
     return predicted
+
+
+def _episode_classes(classifier, classes, support, labels, query, *how):
+    """Labels (q,) that the estimator predicts for one episode, of those in `labels`."""
+    numbers = np.unique(labels)
+    shown = numbers if classes is None else np.asarray(classes)[numbers]
+    found = predict_episode(classifier.estimator, support, shown[np.searchsorted(numbers, labels)], query, *how)
+    order = np.argsort(shown)
+    places = order[np.searchsorted(shown[order], found).clip(max=len(shown) - 1)]
+    if np.shape(found) != (len(query),) or np.any(shown[places] != found):
+        raise InputError(f"{classifier.name} predicts what is none of the classes; is it a classifier?")
+    return numbers[places]
 
 
 def predict_episode(estimator, support, labels, query, augmentation=None, setting="", number=0):
@@ -150,6 +163,8 @@ def _check_arrays(support, labels, query, numbers):
                         "with the same tasks and width")
     if labels.shape not in (support.shape[:2], support.shape[1:2]) or numbers.shape != support.shape[:1]:
         raise InputError(f"labels {labels.shape} or task numbers {numbers.shape} do not fit support {support.shape}")
+    if labels.dtype.kind not in "iub":
+        raise InputError(f"labels are {labels.dtype}; expected whole numbers")
     labels = np.broadcast_to(labels.astype(np.int64), support.shape[:2])
     if support.size and (labels == labels[:, :1]).all(axis=1).any():
         raise InputError("a task has supports of one class only; a classifier needs at least two")

@@ -40,6 +40,13 @@ class TaskSet:
     seed = property(lambda self: self.meta.get("seed", 0))
 
     @property
+    def one_set(self):
+        """Whether supports and queries are rows of one set; None where that is not known."""
+        if "support_set" in self.meta:
+            return self.meta["support_set"] == self.meta["query_set"]
+        return self.meta.get("one_set")
+
+    @property
     def setting(self):
         """Names, with the seed, the random streams of these tasks."""
         meta = self.meta
@@ -64,6 +71,14 @@ class TaskSet:
 
     def __repr__(self):
         return f"<TaskSet: {self.num_tasks} tasks, {self.ways}-way {self.shots}-shot, {self.queries} queries a class>"
+
+    def with_groups(self, groups, query_groups=None):
+        """The same tasks with the group of each row, as `sample_tasks` takes them; files of tasks hold none."""
+        units = _units(groups, query_groups, None, None, query_groups is None)
+        for side, rows in zip(units, (self.support, self.query), strict=True):
+            if rows.max() >= len(side):
+                raise InputError(f"{len(side)} groups, but row {rows.max()} is in a task")
+        return replace(self, groups=("group", *units))
 
     def first(self, count):
         """The first `count` tasks, as a TaskSet of its own."""
@@ -103,19 +118,29 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
     query = support if one_set else Pool("the query rows", asked, images[1], None if units is None else units[1])
     drawn = draw_tasks(support, query, [str(name) for name in classes], shots=shots, queries=queries,
                        num_tasks=num_tasks, rule=rule, seed=seed, setting=setting)
-    meta = {"ways": len(classes), "shots": shots, "queries": queries, "num_tasks": len(drawn.support), "seed": seed,
-            "sampling": rule, "setting": setting, "classes": classes.tolist()}
+    meta = {"ways": len(classes), "shots": int(shots), "queries": int(queries), "num_tasks": len(drawn.support),
+            "seed": int(seed), "sampling": rule, "setting": setting, "one_set": one_set,
+            "classes": [getattr(one, "item", lambda one=one: one)() for one in classes]}
     made = make_task_set(drawn.support, drawn.query, len(classes), meta)
     return replace(made, groups=("image", *images) if units is None else ("group", *units))
 
 
 def _column(values, name):
+    missing = None
+    if not isinstance(values, np.ndarray) or values.dtype == object:
+        missing = next((one for one in np.ravel(np.asarray(values, dtype=object)) if _is_missing(one)), None)
+        if missing is None and any(one is None for one in np.ravel(np.asarray(values, dtype=object))):
+            missing = "None"
     values = np.asarray(values)
     if values.ndim != 1 or not values.size:
         raise InputError(f"{name} has the shape {values.shape}; expected one value a row")
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise InputError(f"{name} holds values that are not finite")
+    if missing is not None or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+        raise InputError(f"{name} has rows without a value (NaN or None)")
     return values
+
+
+def _is_missing(one):
+    return (isinstance(one, float | np.floating) and one != one) or repr(one) in ("<NA>", "NaT")
 
 
 def _numbered(values, name):
@@ -146,19 +171,29 @@ def _units(groups, query_groups, labels, asked, one_set):
         raise InputError("groups and query_groups belong together: give both where query_y is given")
     sides = [_column(groups, "groups")] + ([] if one_set else [_column(query_groups, "query_groups")])
     for side, rows in zip(sides, (labels, asked), strict=False):
-        if len(side) != len(rows):
+        if rows is not None and len(side) != len(rows):
             raise InputError(f"{len(side)} groups for {len(rows)} rows")
-    numbers = _numbered(np.concatenate(sides), "groups")[1]
-    return numbers[:len(labels)], numbers if one_set else numbers[len(labels):]
+    kinds = {"number" if side.dtype.kind in "iub" else side.dtype.kind for side in sides}
+    if len(kinds) > 1:
+        raise InputError(f"groups are {sides[0].dtype}, query_groups {sides[1].dtype}: equal groups would not be "
+                         "recognised; give both as texts or both as whole numbers")
+    both = np.concatenate([side.astype(object) if "number" in kinds else side for side in sides])
+    numbers = _numbered(both, "groups")[1]
+    return numbers[:len(sides[0])], numbers if one_set else numbers[len(sides[0]):]
+
+
+def class_labels(y, tasks):
+    """(ways,) the label of each class in the terms of `y`: as `sample_tasks` got them, or class numbers."""
+    classes = np.asarray(tasks.meta.get("classes", np.arange(tasks.ways)))
+    if np.asarray(y).dtype.kind in "iu" and classes.dtype.kind not in "iub":
+        return np.arange(tasks.ways)  # task files name their classes; the labels of features are numbers
+    return classes
 
 
 def class_numbers(y, tasks, name="y"):
-    """(N,) int64: `y`, labels as `sample_tasks` got them or class numbers already, as class numbers of `tasks`."""
+    """(N,) int64: labels `y` as class numbers of `tasks`. ValueError: a label that is none of its classes."""
     y = _column(y, name)
-    classes = np.asarray(tasks.meta.get("classes", np.arange(tasks.ways)))
-    if y.dtype.kind in "iu" and classes.dtype.kind not in "iu":
-        classes = np.arange(tasks.ways)  # task files name their classes; the labels of features are numbers
-    return _coded_by(y, classes, name)
+    return _coded_by(y, class_labels(y, tasks), name)
 
 
 def make_task_set(support, query, num_classes, meta, path=None):

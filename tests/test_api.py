@@ -85,6 +85,40 @@ def test_one_source_of_random_numbers_draws_one_set_of_shifts():
         assert np.array_equal(one, two)
 
 
+def test_estimators_see_the_labels_that_the_user_gave():
+    x, _, _ = world()
+    y = np.repeat([7, 3, 5], 60)
+    weighted = LogisticRegression(class_weight={3: 50.0, 5: 1.0, 7: 1.0}, max_iter=1000)
+    tasks = sample_tasks(y, shots=3, queries=8, num_tasks=10)
+    found = np.unique(y)[evaluate(weighted, x, y, tasks).predictions]
+    for task, (support, query) in enumerate(zip(tasks.support, tasks.query, strict=True)):
+        np.testing.assert_array_equal(clone(weighted).fit(x[support], y[support]).predict(x[query]), found[task])
+    assert (found == 3).mean() > 0.4
+
+
+def test_a_fitted_dictionary_cannot_be_tuned_or_changed_from_outside():
+    x, y, _ = world()
+    dictionary = BaseDictionary(3, n_shifts=40).fit(world(1)[0])
+    latent = LatentAugmentation(RidgeClassifier(), dictionary)
+    with pytest.raises(ValueError, match="the dictionary is fitted"):
+        GridSearchCV(latent, {"dictionary__n_prototypes": [2, 4]}, error_score="raise").fit(x, y)
+    assert dictionary.n_prototypes == 3
+    for array in (dictionary.shifts(0), dictionary.prototypes_):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0
+
+
+def test_groups_can_be_given_to_tasks_of_a_file(tmp_path):
+    x, y, groups = world()
+    tasks = sample_tasks(y, shots=3, num_tasks=50, groups=groups)
+    save_tasks(tmp_path / "t.npz", tasks)
+    read = load_tasks(tmp_path / "t.npz")
+    assert evaluate("Ridge", x, y, read).open.half is None
+    assert evaluate("Ridge", x, y, read.with_groups(groups)).open == evaluate("Ridge", x, y, tasks).open
+    with pytest.raises(ValueError, match="is in a task"):
+        read.with_groups(groups[:20])
+
+
 def test_scores_do_not_depend_on_the_processes():
     x, y, _ = world()
     tasks = sample_tasks(y, shots=3, num_tasks=120)
@@ -148,6 +182,8 @@ def test_queries_may_come_from_other_rows():
     other, names, _ = world(0, size=20)
     tasks = sample_tasks(y, shots=5, queries=4, num_tasks=30, query_y=names)
     scores = evaluate(NearestCentroid(), x, y, tasks, query_x=other, query_y=names)
+    with pytest.raises(ValueError, match="rows of another set than the supports"):
+        evaluate(NearestCentroid(), x, y, tasks)
     task = 7
     want = NearestCentroid().fit(x[tasks.support[task]], y[tasks.support[task]]).predict(other[tasks.query[task]])
     np.testing.assert_array_equal(np.unique(y)[scores.predictions[task]], want)
@@ -199,7 +235,7 @@ def test_a_classifier_is_known_by_type_and_parameters():
         find_classifier("nearest_centriod")
     with pytest.raises(ValueError, match="expected a scikit-learn classifier"):
         find_classifier(3)
-    for wrong in (RidgeClassifier, Ridge()):
+    for wrong in (RidgeClassifier, Ridge(), BaseDictionary(2)):
         with pytest.raises(ValueError, match="expected a scikit-learn classifier"):
             find_classifier(wrong)
 
@@ -215,8 +251,11 @@ def test_a_classifier_is_known_by_type_and_parameters():
     (dict(shots=0), "shots=0: give a whole number from 1"),
     (dict(shots=2.5), "shots=2.5: give a whole number"),
     (dict(seed=None), "seed=None: give a whole number from 0"),
-    (dict(y=np.array([None, "a", "b"] * 60, dtype=object)), "y mixes values of several kinds"),
-    (dict(groups=np.array([np.nan, "a"] * 90, dtype=object)), "groups mixes values of several kinds"),
+    (dict(y=np.array([None, "a", "b"] * 60, dtype=object)), "y has rows without a value"),
+    (dict(y=np.array([1, "a", "b"] * 60, dtype=object)), "y mixes values of several kinds"),
+    (dict(groups=np.array([np.nan, "a"] * 90, dtype=object)), "groups has rows without a value"),
+    (dict(groups=["s1", np.nan] * 90), "groups has rows without a value"),
+    (dict(query_y=world()[1], groups=np.arange(180.0), query_groups=world()[2]), "equal groups would not be"),
 ])
 def test_what_cannot_be_drawn_is_said(call, words):
     with pytest.raises(ValueError, match=words):
@@ -231,7 +270,8 @@ def test_what_cannot_be_drawn_is_said(call, words):
     (dict(query_x=np.zeros((3, 12))), "query_x and query_y belong together"),
     (dict(x=np.full((180, 12), 1e-200)), "x reaches 1e-200, but is worked on as float32"),
     (dict(views=[np.zeros((180, 3))]), r"a view has the shape \(180, 3\), x has \(180, 12\)"),
-    (dict(views=np.zeros((180, 12))), "views hold the rows of x"),
+    (dict(views=np.zeros((180, 12))), "a view is an array"),
+    (dict(query_x=world()[0], query_y=world()[1]), "leave query_x and query_y out"),
 ])
 def test_what_does_not_belong_together_is_refused(change, words):
     x, y, _ = world()

@@ -122,11 +122,18 @@ def test_an_augmentation_is_one_registration(world, monkeypatch):
     (dict(type="sklearn.clone"), "p.json", "is no class"),
     (dict(C=3), "p.py", r"expected dict\(type='sklearn.svm.SVC'"),
     (dict(type="sklearn.svm.SVC", C=object()), "p.py", "give numbers and texts"),
+    (dict(type="sklearn.svm.SVC", C=float("nan")), "p.py", "give numbers and texts"),
+    (dict(type="SVC"), "p.json", "is written with its module, as sklearn.svm.SVC"),
+    (dict(type="builtins.dict"), "p.py", "dict is no scikit-learn classifier"),
+    (dict(type="simpleshot", base_mean=[0.0]), "p.py", "base_mean is that of the run's base dictionary"),
 ])
 def test_what_is_no_classifier_is_refused(tmp_path, spec, path, words):
     data = asdict(make_world(tmp_path)[0])
     del data["path"]
     with pytest.raises(UserError, match=words):
         build_protocol({**data, "classifiers": {"own": spec}}, path)
+    for name in ("../own", "a/b", "", "own_1", "own\n"):
+        with pytest.raises(UserError, match="part of file names"):
+            build_protocol({**data, "classifiers": {name: dict(type="sklearn.svm.SVC")}}, path)
     with pytest.raises(UserError, match="classifier of this name"):
         build_protocol({**data, "classifiers": {"Ridge": dict(type="sklearn.svm.SVC")}}, path)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.base import ClassifierMixin, clone, is_classifier
 
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.keys import nearest_known
@@ -67,11 +67,18 @@ def find_classifier(classifier):
         if classifier not in known:
             raise InputError(f"classifier {classifier!r}{nearest_known(classifier, known)}")
         return known[classifier]
-    usable = all(hasattr(classifier, name) for name in ("fit", "predict", "get_params"))
-    if not usable or isinstance(classifier, type | RegressorMixin):
+    if not is_estimator(classifier):
         raise InputError(f"{classifier!r}: expected a scikit-learn classifier or one of {', '.join(known)}")
     equal = (one for one in known.values() if _same(one.estimator, classifier))
     return next(equal, None) or Classifier(type(classifier).__name__, classifier)
+
+
+def is_estimator(value):
+    """Whether it is an instance of a scikit-learn classifier."""
+    try:
+        return not isinstance(value, type) and hasattr(value, "get_params") and bool(is_classifier(value))
+    except AttributeError:  # has no tags, so scikit-learn does not know it
+        return False
 
 
 def _same(one, other):
