@@ -163,7 +163,7 @@ def _check_arrays(support, labels, query, numbers):
                         "with the same tasks and width")
     if labels.shape not in (support.shape[:2], support.shape[1:2]) or numbers.shape != support.shape[:1]:
         raise InputError(f"labels {labels.shape} or task numbers {numbers.shape} do not fit support {support.shape}")
-    if labels.dtype.kind not in "iub":
+    if labels.dtype.kind not in "iubf" or not np.array_equal(labels, labels.astype(np.int64)):
         raise InputError(f"labels are {labels.dtype}; expected whole numbers")
     labels = np.broadcast_to(labels.astype(np.int64), support.shape[:2])
     if support.size and (labels == labels[:, :1]).all(axis=1).any():

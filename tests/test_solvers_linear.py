@@ -150,6 +150,8 @@ def test_no_task_gives_no_prediction(clf):
     (dict(solver="torch"), "known are batched, sklearn"),
     (dict(labels=np.zeros(12)), "one class only"),
     (dict(labels=np.zeros(5)), "do not fit support"),
+    (dict(labels=np.full(12, 0.5)), "labels are float64; expected whole numbers"),
+    (dict(labels=np.full(12, "a")), "expected whole numbers"),
     (dict(query=np.zeros((4, 3, 5))), "with the same tasks and width"),
     (dict(query=np.full((4, 3, 12), np.nan)), "not finite"),
     (dict(device="tpu"), "device 'tpu': known are auto, cpu, cuda"),
