@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewshot_wsi.foundation.seeds import generator
-from lowshot.influence import build_units, f1_influence
+from lowshot.influence import build_units, macro_influence
 from lowshot.intervals import bootstrap_interval, open_interval
 from lowshot.prediction import predict
 from lowshot.resampling import Bootstrap, Design, Rules, resample
@@ -123,7 +123,7 @@ def intervals(world, row):
                 bootstrap_interval((macro[0] - macro[1]).mean(), resampled[0] - resampled[1]))
     units = build_units(world.design.support_units[support], world.design.query_units[query],
                         np.repeat(np.arange(WAYS), row.shots), scored[0][1], "slide", query)
-    influences = [units.influence(f1, f1_influence(predictions, asked, np.full((len(f1), WAYS), 1 / WAYS)))
+    influences = [units.influence(f1, macro_influence(predictions, asked, WAYS))
                   for predictions, asked, f1 in scored]
     return (open_interval(macro[0], influences[0], units),
             open_interval(macro[0] - macro[1], influences[0] - influences[1], units))

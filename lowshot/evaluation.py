@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 from fewshot_wsi.foundation.errors import InputError
 from lowshot.comparison import compare_scores
 from lowshot.estimators import LatentAugmentation
-from lowshot.influence import f1_influence
+from lowshot.influence import macro_influence
 from lowshot.intervals import Interval, closed_interval, open_interval
 from lowshot.prediction import predict
 from lowshot.statistics import f1_scores
@@ -34,8 +34,8 @@ class Scores:
     @cached_property
     def influence(self):
         """`Influence` of the macro F1 on `tasks.units`."""
-        slopes = np.full(self.f1.shape, 1 / self.f1.shape[1])
-        return self.tasks.units.influence(self.macro, f1_influence(self.predictions, self.tasks.query_labels, slopes))
+        queries = macro_influence(self.predictions, self.tasks.query_labels, self.tasks.ways)
+        return self.tasks.units.influence(self.macro, queries)
 
     @cached_property
     def open(self):
@@ -67,8 +67,8 @@ def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), b
     as in joblib; the scores do not depend on it.
     ValueError: rows, labels and tasks that do not belong together.
     """
-    x, asked = _features(x, "x"), x if query_x is None else query_x
-    asked = x if asked is x or query_x is None else _features(asked, "query_x")
+    x = _features(x, "x")
+    asked = x if query_x is None else _features(query_x, "query_x")
     if (query_x is None) != (query_y is None):
         raise InputError("query_x and query_y belong together: give both or none")
     if tasks.one_set is not None and tasks.one_set != (query_x is None):

@@ -145,6 +145,11 @@ def too_few(count, name):
     return f"a class is drawn from {('no', 'one', 'two')[count]} {name}{'s' * (count != 1)} only"
 
 
+def macro_influence(predictions, labels, classes):
+    """`f1_influence` of the macro F1 over C classes: (T, Q)."""
+    return f1_influence(predictions, labels, np.full((len(predictions), classes), 1 / classes))
+
+
 def f1_influence(predictions, labels, slopes):
     """Derivative of each task's score by the weight of each of its queries, (T, Q) float64.
 

@@ -56,19 +56,19 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
     Returns Drawn. InputError, before anything is drawn, names the class that has too few tiles.
     """
     repeats = rule == "published" and repeat_support
-    shelves, left_out = _support_shelves(support, classes, shots, same_slide, repeats)
-    shelf = _by_class(query.labels, len(classes))
-    _check_class_sizes(shelf, classes, 1 if rule == "published" else queries, query, "query tiles")
+    choices, left_out = _support_rows(support, classes, shots, same_slide, repeats)
+    class_rows = _by_class(query.labels, len(classes))
+    _check_class_sizes(class_rows, classes, 1 if rule == "published" else queries, query, "query tiles")
     if rule == "grouped" and (support.groups is None or query.groups is None):
         missing = support if support.groups is None else query
         raise InputError(f"sampling 'grouped' needs the groups of set {missing.name}: give --groups FILE (a CSV "
                         "path,group) or name it in the protocol")
-    draw = RULES[rule](support, query, shelf, classes, shots, queries, repeats)
+    draw = RULES[rule](support, query, class_rows, classes, shots, queries, repeats)
     tasks = []
     for number in range(num_tasks):
         stream = rng or generator(seed, "tasks", setting, number)
-        order = stream.permutation(len(shelves)) if len(shelves) > 1 else [0]
-        task = draw(stream, [shelves[i] for i in order])
+        order = stream.permutation(len(choices)) if len(choices) > 1 else [0]
+        task = draw(stream, [choices[i] for i in order])
         if task is None:
             break
         tasks.append(task)
@@ -85,47 +85,47 @@ def _by_class(labels, num_classes, where=None):
     return [np.flatnonzero(labels == label) for label in range(num_classes)]
 
 
-def _check_class_sizes(shelf, classes, needed, pool, what):
-    for name, rows in zip(classes, shelf, strict=True):
+def _check_class_sizes(class_rows, classes, needed, pool, what):
+    for name, rows in zip(classes, class_rows, strict=True):
         have = len(np.unique(pool.images[rows]))
         if have < needed:
             raise InputError(f"class {name!r} has {have} tiles in {pool.name}, but a task needs {needed} {what} of it; "
                             "bring more tiles or ask for fewer")
 
 
-def _support_shelves(pool, classes, shots, same_slide, repeats):
+def _support_rows(pool, classes, shots, same_slide, repeats):
     """What supports may be drawn from: rows by class, once, or once for each usable slide; and the slides left out."""
     needed = 1 if repeats else shots
     if not same_slide:
-        shelf = _by_class(pool.labels, len(classes))
-        _check_class_sizes(shelf, classes, needed, pool, "support tiles (shots)")
-        return [shelf], []
-    shelves, left_out = [], []
+        class_rows = _by_class(pool.labels, len(classes))
+        _check_class_sizes(class_rows, classes, needed, pool, "support tiles (shots)")
+        return [class_rows], []
+    choices, left_out = [], []
     for slide in np.unique(pool.slides):
-        shelf = _by_class(pool.labels, len(classes), pool.slides == slide)
-        counts = [len(np.unique(pool.images[rows])) for rows in shelf]
+        class_rows = _by_class(pool.labels, len(classes), pool.slides == slide)
+        counts = [len(np.unique(pool.images[rows])) for rows in class_rows]
         short = int(np.argmin(counts))
         if counts[short] >= needed:
-            shelves.append(shelf)
+            choices.append(class_rows)
         else:
             has = f"{counts[short]} tiles of class {classes[short]!r}, {needed} shots are asked for"
             left_out.append({"slide": str(slide), "reason": has if counts[short] else f"no {classes[short]!r}"})
-    if not shelves:
+    if not choices:
         raise NoSlideLeft(f"no slide of {pool.name} holds {needed} tiles of every class, so no task can take its shots "
                           f"from one slide ({left_out[0]['slide']}: {left_out[0]['reason']}); lower the shots or use "
                           "--mode hetero")
-    return shelves, left_out
+    return choices, left_out
 
 
 class _Published:
-    def __init__(self, support, query, shelf, classes, shots, queries, repeats):
-        self.support, self.query, self.shelf, self.classes = support, query, shelf, classes
+    def __init__(self, support, query, class_rows, classes, shots, queries, repeats):
+        self.support, self.query, self.class_rows, self.classes = support, query, class_rows, classes
         self.shots, self.queries, self.repeats = shots, queries, repeats
 
-    def __call__(self, rng, shelves):
-        """One task: (support rows, query rows), or None where none is left. shelves: in random order."""
-        supports = [rng.choice(rows, self.shots, replace=self.repeats) for rows in shelves[0]]
-        queries = [rng.choice(rows, self.queries) for rows in self.shelf]
+    def __call__(self, rng, choices):
+        """One task: (support rows, query rows), or None where none is left. choices: in random order."""
+        supports = [rng.choice(rows, self.shots, replace=self.repeats) for rows in choices[0]]
+        queries = [rng.choice(rows, self.queries) for rows in self.class_rows]
         return np.concatenate(supports), np.concatenate(queries)
 
 
@@ -134,8 +134,8 @@ class _Distinct(_Published):
         super().__init__(*args)
         self.used = _marks(self.support.images, self.query.images)
 
-    def __call__(self, rng, shelves):
-        task = self.once(rng, shelves[0])
+    def __call__(self, rng, choices):
+        task = self.once(rng, choices[0])
         if isinstance(task, str):
             raise InputError(f"class {task!r}: too few tiles for {self.shots} support and {self.queries} query tiles "
                             f"that all differ (sets {self.support.name}, {self.query.name}); lower them or bring more")
@@ -147,20 +147,20 @@ class _Distinct(_Published):
         for pool, rows in zip((self.support, self.query), task, strict=False):
             self.used[pool.images[rows]] = False
 
-    def once(self, rng, shelf):
+    def once(self, rng, class_rows):
         """A task without the images marked as used, which are then marked too; or the name of the class that has too
         few tiles, and no new marks."""
-        supports, short = self.side(rng, self.support, shelf, self.shots)
-        queries, short = self.side(rng, self.query, self.shelf, self.queries) if short is None else ([], short)
+        supports, short = self.side(rng, self.support, class_rows, self.shots)
+        queries, short = self.side(rng, self.query, self.class_rows, self.queries) if short is None else ([], short)
         if short is None:
             return supports, queries
         self.release((supports, queries))
         return short
 
-    def side(self, rng, pool, shelf, count, *more):
+    def side(self, rng, pool, class_rows, count, *more):
         """(rows (ways·count,), None) for one side of a task, or (rows so far, name of the class that has too few)."""
         picked = [np.array([], dtype=np.int64)]
-        for name, rows in zip(self.classes, shelf, strict=True):
+        for name, rows in zip(self.classes, class_rows, strict=True):
             chosen = _pick(rng, rows, count, pool.images, (self.used, pool.images), *more)
             if chosen is None:
                 return np.concatenate(picked), name
@@ -170,9 +170,9 @@ class _Distinct(_Published):
 
 
 class _Disjoint(_Distinct):
-    def __call__(self, rng, shelves):
-        for shelf in shelves:
-            task = self.once(rng, shelf)
+    def __call__(self, rng, choices):
+        for class_rows in choices:
+            task = self.once(rng, class_rows)
             if not isinstance(task, str):
                 return task  # and its images stay marked
         return None
@@ -186,10 +186,10 @@ class _Grouped(_Distinct):
         super().__init__(*args)
         self.taken = _marks(self.support.groups, self.query.groups)
 
-    def __call__(self, rng, shelves):
+    def __call__(self, rng, choices):
         short = []
         for attempt in range(ATTEMPTS):
-            task = self.once(rng, self.part(rng, shelves[attempt % len(shelves)], 0.5 ** (attempt % 8)))
+            task = self.once(rng, self.part(rng, choices[attempt % len(choices)], 0.5 ** (attempt % 8)))
             if not isinstance(task, str):
                 self.release(task)
                 return task
@@ -198,20 +198,20 @@ class _Grouped(_Distinct):
                         f"{self.queries} query tiles (sets {self.support.name}, {self.query.name}) without a shared "
                         "group; lower them or bring more groups")
 
-    def part(self, rng, shelf, share):
-        """The tiles of a random share of the groups of a shelf."""
+    def part(self, rng, class_rows, share):
+        """The rows of a random share of the groups, class by class."""
         if share == 1:
-            return shelf
+            return class_rows
         groups = self.support.groups
-        known = np.unique(groups[np.concatenate(shelf)])
+        known = np.unique(groups[np.concatenate(class_rows)])
         kept = rng.choice(known, max(1, round(share * len(known))), replace=False)
-        return [rows[np.isin(groups[rows], kept)] for rows in shelf]
+        return [rows[np.isin(groups[rows], kept)] for rows in class_rows]
 
-    def side(self, rng, pool, shelf, count, *more):
-        if shelf is self.shelf:  # the query side
-            return super().side(rng, pool, shelf, count, (self.taken, pool.groups))
+    def side(self, rng, pool, class_rows, count, *more):
+        if class_rows is self.class_rows:  # the query side
+            return super().side(rng, pool, class_rows, count, (self.taken, pool.groups))
         self.taken[:] = False
-        rows, short = super().side(rng, pool, shelf, count)
+        rows, short = super().side(rng, pool, class_rows, count)
         self.taken[pool.groups[rows]] = True
         return rows, short
 

@@ -126,21 +126,19 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
 
 
 def _column(values, name):
-    missing = None
-    if not isinstance(values, np.ndarray) or values.dtype == object:
-        missing = next((one for one in np.ravel(np.asarray(values, dtype=object)) if _is_missing(one)), None)
-        if missing is None and any(one is None for one in np.ravel(np.asarray(values, dtype=object))):
-            missing = "None"
+    # a list turns NaN into the text 'nan', so objects are looked at before it becomes an array
+    objects = not isinstance(values, np.ndarray) or values.dtype == object
+    missing = objects and any(map(_is_missing, np.ravel(np.asarray(values, dtype=object))))
     values = np.asarray(values)
     if values.ndim != 1 or not values.size:
         raise InputError(f"{name} has the shape {values.shape}; expected one value a row")
-    if missing is not None or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+    if missing or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         raise InputError(f"{name} has rows without a value (NaN or None)")
     return values
 
 
 def _is_missing(one):
-    return (isinstance(one, float | np.floating) and one != one) or repr(one) in ("<NA>", "NaT")
+    return one is None or (isinstance(one, float | np.floating) and one != one) or repr(one) in ("<NA>", "NaT")
 
 
 def _numbered(values, name):

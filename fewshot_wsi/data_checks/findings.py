@@ -87,8 +87,7 @@ def _odd(what, checked, places, values, usual):
     odd = [i for i, value in enumerate(values) if value != usual]
     if odd:
         kinds = ", ".join(f"{count} of {value}" for value, count in Counter(values[i] for i in odd).most_common(4))
-        yield Finding(f"odd_{what}", (checked.name,), f"{len(odd)} images have another {what} than {usual}: {kinds}",
-                      len(odd), [checked.images.names[places[i]] for i in odd[:EXAMPLES]])
+        yield from _some(f"odd_{what}", checked, places[odd], f"have another {what} than {usual}: {kinds}")
 
 
 def check_balance(checked):

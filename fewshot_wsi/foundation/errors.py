@@ -41,6 +41,11 @@ def _write_by_lines():
             stream.reconfigure(line_buffering=True, write_through=False)
 
 
+def one_line(error):
+    """The text of an error on one line; its kind where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def explain(error):
     """One line for an operating-system error that a user can mend, or None where it is a bug of ours."""
     number = error.errno
@@ -65,7 +70,7 @@ def run_command(main, argv=None):
     try:
         return main(argv) or 0
     except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command goes on from there", file=sys.stderr)

@@ -191,14 +191,13 @@ class Inputs:
 
     def _job(self, s, tasks, hashes):
         spec, protocol = s.protocol.dictionary, s.protocol
-        views = s.aug_times > 1
         folder, prefix = views_of(protocol, s.model, s.family.support)
         return Job(
             tasks=(str(self._task_file(s, tasks).absolute()), tasks.identity),
             support_features=(_absolute(protocol.features_file(s.model, s.family.support)), hashes["support_features"]),
             query_features=(_absolute(protocol.features_file(s.model, s.family.query)), hashes["query_features"]),
             mode=s.mode, classifier=s.classifier, solver=s.solver, device=self._device(s), setting=s.plan.setting,
-            seed=s.seed, aug_times=s.aug_times, views=(_absolute(folder), prefix) if views else (),
+            seed=s.seed, aug_times=s.aug_times, views=(_absolute(folder), prefix) if s.aug_times > 1 else (),
             dictionary=(_absolute(s.dictionary_folder), spec.prefix, s.num_prototypes, hashes["dictionary"])
             if s.uses_dictionary else (), num_aug_shots=s.num_aug_shots, latent=s.latent)
 

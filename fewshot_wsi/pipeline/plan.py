@@ -46,6 +46,7 @@ class Plan:
         """The protocol with the methods that the changes allow: not every classifier has an expected form."""
         if self.changes.get("latent") != "expected":
             return self.protocol
+
         def expected_form(clf):
             return self.protocol.classifier(clf).expected is not None
 

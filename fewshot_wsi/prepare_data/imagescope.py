@@ -6,7 +6,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, parse
 from shapely import box
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.prepare_data.regions import Region, ellipse, polygon
 
 COLOURS = {65535: "whole", 255: "viable"}  # LineColor is 0xBBGGRR: yellow, red
@@ -40,9 +40,9 @@ def _root(path):
     try:
         root = parse(path, forbid_dtd=True).getroot()
     except (ParseError, DefusedXmlException, UnicodeDecodeError, LookupError, ValueError) as error:
-        raise UserError(f"{path.name} is not usable XML ({_line(error)})") from None
+        raise UserError(f"{path.name} is not usable XML ({one_line(error)})") from None
     except OSError as error:
-        raise UserError(f"{path.name} is not readable ({_line(error)})") from None
+        raise UserError(f"{path.name} is not readable ({one_line(error)})") from None
     if root.tag != "Annotations":
         raise UserError(f"{path.name} is not ImageScope's XML: it begins with <{root.tag}>, not <Annotations>")
     return root
@@ -84,7 +84,3 @@ def _described(root):
 
 def _integer(text):
     return int(text) if text and text.isascii() and text.isdigit() else None
-
-
-def _line(error):
-    return " ".join(str(error).split()) or type(error).__name__

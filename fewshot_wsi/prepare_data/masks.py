@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 import tifffile
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import UserError, one_line
 
 _BAD_TIFF = (tifffile.TiffFileError, ValueError, IndexError, KeyError, RuntimeError, OSError, zlib.error, struct.error)
 
@@ -56,7 +56,7 @@ def _parts(path):
             for (top, left), inside in planes.items():
                 yield inside, top, left, size
     except _BAD_TIFF as error:
-        raise UserError(f"{path.name} is not a readable mask ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path.name} is not a readable mask ({one_line(error)})") from None
 
 
 def _colours(page):

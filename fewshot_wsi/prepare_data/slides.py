@@ -8,7 +8,7 @@ import numpy as np
 import openslide
 from PIL import Image
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.foundation.image_files import find_files
 
 SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif"})
@@ -43,7 +43,7 @@ def open_slide(path):
     try:
         return openslide.OpenSlide(str(path))
     except (openslide.OpenSlideError, OSError) as error:
-        raise UserError(f"does not open as a slide ({_line(error)}); copy or download it again") from None
+        raise UserError(f"does not open as a slide ({one_line(error)}); copy or download it again") from None
 
 
 def find_slides(folder):
@@ -105,7 +105,7 @@ def _read(slide, location, level, size):
     try:
         region = slide.read_region(location, level, size)
     except (openslide.OpenSlideError, OSError) as error:
-        raise UserError(f"is damaged: no image at {location} ({_line(error)}); copy or download it again") from None
+        raise UserError(f"is damaged: no image at {location} ({one_line(error)}); copy or download it again") from None
     white = Image.new("RGB", region.size, (255, 255, 255))
     white.paste(region, mask=region.getchannel("A"))
     return white
@@ -118,7 +118,3 @@ def _stated_mpp(slide):
     except (KeyError, ValueError):
         return None
     return values if all(math.isfinite(value) and value > 0 for value in values) else None
-
-
-def _line(error):
-    return " ".join(str(error).split()) or type(error).__name__

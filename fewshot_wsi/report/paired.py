@@ -1,10 +1,8 @@
 """Two results of the same tasks, compared: from files to `lowshot.comparison`."""
 
-import numpy as np
-
 from fewshot_wsi.foundation.errors import UserError
 from lowshot.comparison import compare_scores
-from lowshot.influence import f1_influence
+from lowshot.influence import macro_influence
 
 
 def compare_results(a, b, units=None, seed=0):
@@ -13,7 +11,8 @@ def compare_results(a, b, units=None, seed=0):
     scores = a.f1.mean(1), b.f1.mean(1)
     if units is None:
         return compare_scores(*scores, seed)
-    one, other = (units.influence(score, macro_influence(result)) for score, result in zip(scores, (a, b), strict=True))
+    one, other = (units.influence(score, macro_influence(result.predictions, result.query_labels, result.f1.shape[1]))
+                  for score, result in zip(scores, (a, b), strict=True))
     return compare_scores(*scores, seed, units, one - other, resampled_difference(a.bootstrap, b.bootstrap))
 
 
@@ -22,11 +21,6 @@ def resampled_difference(a, b):
     if a is None or b is None or (a.identity, len(a.macro)) != (b.identity, len(b.macro)):
         return None
     return a - b
-
-
-def macro_influence(result):
-    """(T, Q): derivative of each task's macro F1 by the weight of its queries."""
-    return f1_influence(result.predictions, result.query_labels, np.full(result.f1.shape, 1 / result.f1.shape[1]))
 
 
 def check_same_tasks(a, b):

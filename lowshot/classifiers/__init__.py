@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.base import ClassifierMixin, clone, is_classifier
 
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.keys import nearest_known
@@ -25,7 +24,7 @@ class Classifier:
     Shapes: T episodes of n supports and q queries of width D; labels are in [0, ways).
     """
     name: str                    # on the command line, in protocols and in results
-    estimator: ClassifierMixin   # unfitted, with its parameters
+    estimator: object            # scikit-learn's, unfitted, with its parameters
     label: str = ""              # in figures; '': the name
     short: str = ""              # in tables; '': the label
     batched: Callable | None = None   # (support (T, n, D), labels (T, n), ways, query (T, q, D)) -> classes (T, q)
@@ -50,6 +49,7 @@ class Classifier:
             raise InputError(f"{self.name} looks at the base features: give base, their fitted dictionary")
         if not hasattr(base, "mean"):
             raise InputError(f"base is {type(base).__name__}; expected a fitted BaseDictionary")
+        from sklearn.base import clone  # here, not above: names of classifiers are asked for where nothing is fitted
         return replace(self, estimator=clone(self.estimator).set_params(base_mean=base.mean))
 
 
@@ -75,6 +75,7 @@ def find_classifier(classifier):
 
 def is_estimator(value):
     """Whether it is an instance of a scikit-learn classifier."""
+    from sklearn.base import is_classifier
     try:
         return not isinstance(value, type) and hasattr(value, "get_params") and bool(is_classifier(value))
     except AttributeError:  # has no tags, so scikit-learn does not know it
