@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from fewshot_wsi.foundation.messages import show_messages
+
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FEWSHOT_SHARED", ROOT.parent / "shared"))
 # A shell's background jobs ignore SIGINT from birth, and so do the commands that they start: tests that interrupt
 # commands would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+show_messages()  # as `run_command` does, for tests that call a command's main
 
 
 def _material(name):

@@ -1,5 +1,6 @@
 """Properties of the foundation: whole files or none, one-line errors, lists as published, named random streams."""
 import json
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from fewshot_wsi.foundation.files import (
     write_npz,
 )
 from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, write_list
+from fewshot_wsi.foundation.messages import show_messages
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.foundation.seeds import generator
 
@@ -190,3 +192,20 @@ def test_a_line_of_a_command_is_one_write(unbuffered):
     theirs.close()
     assert [ours.recv(100) for _ in range(3)] == [b"one 2\n", b"three\n", b"four\n"]
     ours.close()
+
+
+def test_messages_of_functions_reach_logging_and_commands_show_them(capsys, caplog):
+    show_messages()
+    show_messages()  # twice, each message once
+    logger = logging.getLogger("lowshot.somewhere")
+    logger.info("done")
+    logger.warning("mind the %s", "step")
+    assert capsys.readouterr() == ("done\n", "notice: mind the step\n")
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+
+
+def test_a_notebook_hears_warnings_only_and_can_silence_them():
+    code = "import logging\nlogger = logging.getLogger('lowshot.somewhere')\nlogger.info('x')\nlogger.warning('y')"
+    for first, heard in ("", "y\n"), ("import logging; logging.getLogger('lowshot').setLevel(logging.ERROR)\n", ""):
+        done = subprocess.run([sys.executable, "-c", first + code], capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("", heard)

@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 
+from fewshot_wsi.foundation.messages import show_messages
+
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up",
          errno.EFBIG: "the file would grow over the size limit"}
 _REFUSED = {errno.EACCES: "permission denied", errno.EPERM: "permission denied",
@@ -67,6 +69,7 @@ def run_command(main, argv=None):
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
     _write_by_lines()
+    show_messages()
     try:
         return main(argv) or 0
     except UserError as error:
