@@ -1,5 +1,6 @@
 """Weights in and out of files. Nothing but tensors and plain values is ever unpickled."""
 
+import fnmatch
 import pickle
 from pathlib import Path
 
@@ -8,11 +9,19 @@ import torch
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
 
-_PREFIXES = ("backbone.", "encoder_q.0.", "encoder.0.")  # of the backbone in training checkpoints, by preference
+# Prefixes of the network in training checkpoints, by preference where several networks of one file fit
+_PREFERRED = ("backbone.", "encoder_q.0.", "encoder.0.", "teacher.backbone.", "teacher.", "")
+HEADS = ("fc.*", "head.*", "classifier.*")  # of classifiers, without use for features
+_RESNET = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight")  # any ResNet has these
 
 
 def load_file(path):
-    """What torch.save wrote to `path`, on the CPU; UserError where it is missing, cut short, or holds code."""
+    """What torch.save or safetensors wrote to `path`, on the CPU.
+
+    UserError where it is missing, cut short, or holds code.
+    """
+    if str(path).endswith(".safetensors"):
+        return _load_safetensors(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -29,6 +38,20 @@ def load_file(path):
                         "again") from None
 
 
+def _load_safetensors(path):
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file as load
+    except ImportError:
+        raise UserError(f"{path}: reading it needs safetensors; install it with: pip install safetensors") from None
+    try:
+        return load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such checkpoint") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a readable safetensors file ({error}); copy it again") from None
+
+
 def state_of(content, path):
     """dict of tensors from a training checkpoint ('state_dict' or 'model') or a bare state dict."""
     state = content
@@ -42,21 +65,71 @@ def state_of(content, path):
 
 
 def backbone_of(state):
-    """The backbone's entries of `state` under torchvision's names; a bare backbone loses only its classifier 'fc.'."""
-    for prefix in _PREFIXES:
-        part = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-        if part:
-            return part
-    return {key: value for key, value in state.items() if not key.startswith("fc.")}
+    """The entries of a ResNet in `state` under torchvision's names, without its classifier."""
+    part = _below(find_prefix(state, _RESNET), state)
+    return {key: value for key, value in part.items() if not key.startswith("fc.")}
 
 
 def load_weights(path):
-    """Backbone weights, dict from torchvision's names to CPU tensors.
+    """Backbone weights of a ResNet, dict from torchvision's names to CPU tensors.
 
     path: a training checkpoint of this trainer or of OpenSelfSup ('backbone.' or 'encoder_q.0.' keys), a file made by
     tools/extract_backbone_weights.py (the authors' too), or a torchvision file. UserError for anything else.
     """
     return backbone_of(state_of(load_file(path), path))
+
+
+def load_into(network, path, *, ignored=(), rename=None):
+    """Load the weights in the file `path` into `network`, of any architecture.
+
+    The network may lie below a prefix in the file ('backbone.', 'visual.', …): the one under which its tensors
+    are found. Everything below that prefix has to fit, but for classifiers and what `ignored` names; nothing is
+    half-loaded.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+    path : path
+    ignored : tuple of str
+        Shell patterns of keys in the file, below the prefix, that have no use.
+    rename : callable or None
+        Key of the file -> key of the network.
+
+    Raises
+    ------
+    UserError
+        The file is unreadable, or its weights do not fit.
+    """
+    state = state_of(load_file(path), path)
+    if rename is not None:
+        state = {_renamed(rename, key, path): value for key, value in state.items()}
+    own = network.state_dict()
+    part = _below(find_prefix(state, [key for key in own if not key.endswith("num_batches_tracked")]), state)
+    unused = [key for key in part if key not in own
+              and any(fnmatch.fnmatchcase(key, pattern) for pattern in (*HEADS, *ignored))]
+    fit(network, {key: value for key, value in part.items() if key not in unused}, path)
+
+
+def find_prefix(state, keys):
+    """The prefix ('' or one that ends with a dot) under which most of `keys` are in `state`.
+
+    Of several that hold equally many, as of a student and its teacher, the first of _PREFERRED or the shortest.
+    """
+    prefixes = {key.removesuffix(one) for one in keys for key in state if key.endswith(one)}
+    rank = {prefix: number for number, prefix in enumerate(_PREFERRED)}
+    return min((prefix for prefix in prefixes if prefix == "" or prefix.endswith(".")), default="", key=lambda prefix: (
+        -sum(prefix + key in state for key in keys), rank.get(prefix, len(rank)), len(prefix)))
+
+
+def _below(prefix, state):
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _renamed(rename, key, path):
+    try:
+        return rename(key)
+    except (KeyError, ValueError, IndexError):
+        raise UserError(f"{path}: unexpected key {key!r}; these are other weights than the preset describes") from None
 
 
 def fit(module, state, path):
@@ -67,14 +140,15 @@ def fit(module, state, path):
     unexpected = [key for key in state if key not in own]
     shapes = [f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
               for key in own if key in state and state[key].shape != own[key].shape]
-    faults = [f"{what}: {_some(keys)}" for what, keys in
+    faults = [f"{what}: {some(keys)}" for what, keys in
               (("missing", missing), ("unexpected", unexpected), ("other shape", shapes)) if keys]
     if faults:
         raise UserError(f"{path}: the weights do not fit the model; {'; '.join(faults)}")
     module.load_state_dict(state, strict=False)
 
 
-def _some(keys, most=4):
+def some(keys, most=4):
+    """The first few of `keys`, for an error."""
     rest = f" and {len(keys) - most} more" if len(keys) > most else ""
     return ", ".join(keys[:most]) + rest
 

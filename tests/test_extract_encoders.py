@@ -7,7 +7,8 @@ from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError
 from openselfsup.apis.recipe import load_recipe
-from openselfsup.encoders import ColorHistogram, MeanRGB, build_encoder, fold_batch_norm
+from openselfsup.encoders import ColorHistogram, MeanRGB, build_encoder
+from openselfsup.encoders.network import fold_batch_norm
 from openselfsup.images import BrokenImage, read_image
 from openselfsup.models import build_backbone
 

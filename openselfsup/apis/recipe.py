@@ -1,13 +1,13 @@
-"""An extraction config, read and checked: which images, which operations, which backbone."""
+"""How tiles become features: an extraction config or the preset of an encoder, read and checked."""
 
 from dataclasses import dataclass
 from functools import cached_property
 
-from mmengine.config import Config
-
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import json_sha256, shipped
+from fewshot_wsi.foundation.files import json_sha256
 from fewshot_wsi.foundation.keys import check_keys
+from fewshot_wsi.foundation.python_config import read_python_config
+from openselfsup.encoders.presets import Preset, load_preset
 from openselfsup.transforms import build_pipeline
 
 _MODEL = ("type", "backbone", "pretrained")
@@ -19,19 +19,39 @@ _TYPES = {"model": "Extractor", "data.extract": "ExtractDataset", "data.extract.
 
 @dataclass(frozen=True)
 class Recipe:
-    """How tiles become features."""
+    """How tiles become features.
+
+    Attributes
+    ----------
+    path : str
+        The config file.
+    list_file, root : str
+        Image list and folder of the images that the config names; '' where it names none.
+    backbone : dict
+        dict(type='ResNet', depth=…).
+    operations : tuple of dict
+        What is done to a tile, as in the config.
+    batch_size : int
+        Rows computed and stored together.
+    workers : int
+        Threads that read images.
+    preset : Preset or None
+        Of an encoder that a preset describes; its operations come last.
+    """
     path: str
     list_file: str
     root: str
-    backbone: dict      # dict(type='ResNet', depth=…)
-    operations: tuple   # of dicts, as in the config
-    batch_size: int     # rows computed and stored together
-    workers: int        # threads that read images
+    backbone: dict
+    operations: tuple
+    batch_size: int = 256
+    workers: int = 5
+    preset: Preset | None = None
 
     @cached_property
     def sha256(self):
-        """Hash of what the numbers depend on: backbone and operations, not lists, folders, batch size or wording."""
-        return json_sha256([self.backbone, self.operations])
+        """Hash of what the numbers depend on: network and operations, not lists, folders, batch size or wording."""
+        parts = [self.backbone, self.operations]
+        return json_sha256(parts if self.preset is None else [*parts, self.preset.sha256])
 
     @cached_property
     def pipeline(self):
@@ -48,13 +68,7 @@ def load_recipe(path):
 
     Top-level names other than `model` and `data` are the config's own helpers or the trainer's, and are not read.
     """
-    file = shipped(path)
-    if not file.is_file():
-        raise UserError(f"{path}: no such extraction config; the published ones are in configs/extraction")
-    try:
-        config = Config.fromfile(str(file)).to_dict()
-    except Exception as error:  # the file is a program: whatever it raises is for its author
-        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+    config = read_python_config(path, "extraction config; the published ones are in configs/extraction")
     model = _part(config, "model", _MODEL, path, ("backbone",))
     data = _part(config, "data", _DATA, path, ("extract",))
     extract = _part(data, "extract", _EXTRACT, path, ("data_source", "pipeline"), "data.")
@@ -63,6 +77,17 @@ def load_recipe(path):
         raise UserError(f"{path}: model.pretrained is given on the command line, as --pretrained FILE")
     recipe = Recipe(str(path), source["list_file"], source["root"], model["backbone"], tuple(extract["pipeline"]),
                     data.get("imgs_per_gpu", 256), data.get("workers_per_gpu", 5))
+    recipe.pipeline  # noqa: B018  (checks the operations now, not at the first image)
+    return recipe
+
+
+def preset_recipe(path, views=None):
+    """Recipe of the preset in the file `path`, with the random operations of the Recipe `views` before its own."""
+    preset = load_preset(path)
+    before = () if views is None else tuple(
+        op for op in views.operations if op["type"] not in ("ToTensor", "Normalize"))
+    backbone = preset.architecture if preset.kind == "resnet" else {}
+    recipe = Recipe(str(path), "", "", backbone, (*before, *preset.operations), preset=preset)
     recipe.pipeline  # noqa: B018  (checks the operations now, not at the first image)
     return recipe
 

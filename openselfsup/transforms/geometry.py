@@ -12,11 +12,19 @@ from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError
 
+INTERPOLATIONS = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC,
+                  "lanczos": Image.LANCZOS}
 
-def resize(image, height, width):
-    """Bilinear. Larger: OpenCV. Smaller: Pillow, which widens its filter with the scale, so that nothing aliases."""
+
+def resize(image, height, width, interpolation=None):
+    """Resized by Pillow with the named interpolation; None: bilinear, larger images by OpenCV, which is faster.
+
+    Pillow widens its filter with the scale, so that nothing aliases.
+    """
     if image.shape[:2] == (height, width):
         return image
+    if interpolation is not None:
+        return np.asarray(Image.fromarray(image).resize((width, height), INTERPOLATIONS[interpolation]))
     if height >= image.shape[0] and width >= image.shape[1]:
         return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(Image.fromarray(image).resize((width, height), Image.BILINEAR))
@@ -81,17 +89,23 @@ class _Fixed:
 
 
 class Resize(_Fixed):
-    """size: an int for the shorter side (the longer follows in proportion), or (height, width)."""
+    """size: an int for the shorter side (the longer follows in proportion), or (height, width).
 
-    def __init__(self, size):
+    interpolation: 'nearest', 'bilinear', 'bicubic' or 'lanczos', as Pillow does it; None: see `resize`.
+    """
+
+    def __init__(self, size, interpolation=None):
+        if interpolation not in (None, *INTERPOLATIONS):
+            raise UserError(f"Resize: interpolation {interpolation!r}; choose {', '.join(INTERPOLATIONS)}")
         self.size = size if isinstance(size, int) else _pair(size)
+        self.interpolation = interpolation
 
     def apply(self, image, parameters):
         if not isinstance(self.size, int):
-            return resize(image, *self.size)
+            return resize(image, *self.size, self.interpolation)
         height, width = image.shape[:2]
         short = min(height, width)
-        return resize(image, int(self.size * height / short), int(self.size * width / short))
+        return resize(image, int(self.size * height / short), int(self.size * width / short), self.interpolation)
 
 
 class CenterCrop(_Fixed):

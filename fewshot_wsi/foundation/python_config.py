@@ -1,0 +1,32 @@
+"""Config files in Python, which are programs: running one and taking its names."""
+
+from pathlib import Path
+
+from fewshot_wsi.foundation.errors import UserError, one_line
+from fewshot_wsi.foundation.files import shipped
+
+
+def read_python_config(path, what):
+    """The names that a config file sets, as a dict; `_base_` files are read as MMEngine reads them.
+
+    Parameters
+    ----------
+    path : str or Path
+        A path below configs/ is also looked for among the files that come with the project.
+    what : str
+        What the file should be, for the error where it is missing.
+
+    Raises
+    ------
+    UserError
+        The file is missing, or running it fails.
+    """
+    from mmengine.config import Config  # here, not above: it imports torch
+
+    file = shipped(Path(path))
+    if not file.is_file():
+        raise UserError(f"{path}: no such {what}")
+    try:
+        return Config.fromfile(str(file)).to_dict()
+    except Exception as error:  # the file is a program: whatever it raises is for its author
+        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {one_line(error)})") from None

@@ -1,0 +1,79 @@
+"""Encoders: what turns tiles into features.
+
+An encoder is called with (n, 3, H, W) uint8 RGB tiles, as `transform` leaves them, and returns (n, dim) float32
+features, not yet of unit length. Its attributes:
+
+    name            text, goes into the provenance of its features
+    dim             number of features a tile
+    device          torch.device that it computes on
+    weights_sha256  hash of its weights, None without
+    transform       (H, W, 3) uint8 image -> (h, w, 3) uint8, the resizing and cropping that belong to the weights
+
+Colour alone and this trainer's ResNets are described by an extraction config, all others by a preset in
+`configs/encoders` (see `presets`), whose kind names the module that builds them.
+"""
+
+import importlib
+
+from fewshot_wsi.foundation.errors import UserError
+from openselfsup import FIXED_ENCODERS
+from openselfsup.encoders.colour import ColorHistogram, MeanRGB
+from openselfsup.encoders.resnet import load_resnet
+
+RANDOM = "random"  # in place of weights: an untrained network, its weights set by the seed
+
+KINDS = {  # kind of a preset: (module that builds it, package that it needs, where that is not a requirement)
+    "resnet": ("resnet", None), "timm": ("timm_network", "timm"), "huggingface": ("huggingface", "transformers"),
+    "onnx": ("onnx", "onnxruntime"), "tflite": ("tflite", "ai-edge-litert"), "torchscript": ("torchscript", None),
+}
+
+
+def build_encoder(name, pretrained, recipe, device, seed=0, trust=False):
+    """The encoder that a recipe, a name of FIXED_ENCODERS or a weights file describe.
+
+    Parameters
+    ----------
+    name : str or None
+        One of FIXED_ENCODERS, None for an encoder with weights.
+    pretrained : path or None
+        Weights: a file, or a folder for Hugging Face models. 'random' where a preset allows it: an untrained network.
+    recipe : Recipe
+        Backbone and operations of an extraction config, or the preset of an encoder.
+    device : str or torch.device
+    seed : int
+        Sets the weights of an untrained network.
+    trust : bool
+        Whether to run weights that are a program (TorchScript).
+
+    Raises
+    ------
+    UserError
+        Neither or both of name and weights are given, a package is missing, or the weights do not fit the network.
+    """
+    if recipe.preset is not None:
+        if pretrained is None:
+            raise UserError(f"{recipe.path}: name the weights of this encoder with --pretrained; they are had from "
+                            f"{recipe.preset.weights}")
+        return _module_of(recipe.preset).load(recipe, pretrained, device, seed=seed, trust=trust)
+    if (name is None) == (pretrained is None):
+        raise UserError(f"give the weights of an encoder as --pretrained FILE, or one without: --encoder "
+                        f"{{{','.join(FIXED_ENCODERS)}}}{'; not both' if name else ''}")
+    if name == "mean_rgb":
+        return MeanRGB(device, recipe.pipeline)
+    if name == "color_histogram":
+        return ColorHistogram(device, recipe.pipeline)
+    if name not in (None, RANDOM):
+        raise UserError(f"no encoder {name!r}; there are {', '.join(FIXED_ENCODERS)}, and files like "
+                        "configs/encoders/uni.py")
+    return load_resnet(recipe, RANDOM if name else pretrained, device, seed=seed)
+
+
+def _module_of(preset):
+    module, package = KINDS[preset.kind]
+    try:
+        return importlib.import_module(f"openselfsup.encoders.{module}")
+    except ImportError as error:
+        if package is None:
+            raise
+        raise UserError(f"{preset.path}: encoders of kind {preset.kind!r} need {package} ({error}); install it with: "
+                        f"pip install {package}") from None

@@ -1,0 +1,72 @@
+"""Encoders of kind 'huggingface': a folder of a Hugging Face model on disk. No code from the folder is run."""
+
+import fnmatch
+from pathlib import Path
+
+from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
+
+from fewshot_wsi.foundation.errors import UserError, one_line
+from fewshot_wsi.foundation.files import file_sha256, json_sha256
+from openselfsup.checkpoint import HEADS, some
+from openselfsup.encoders.network import NetworkEncoder, pooled, seeded
+
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def load(recipe, weights, device, seed=0, trust=False):
+    """NetworkEncoder of a preset of kind 'huggingface'.
+
+    weights: the folder, with config.json and model.safetensors or pytorch_model.bin; 'random': an untrained network
+    of the preset's `architecture`, the keys of config.json.
+    """
+    preset, sha256 = recipe.preset, None
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    with seeded(seed):
+        network = build_network(preset) if weights == "random" else _from_folder(preset, Path(weights))
+    if weights != "random":
+        sha256 = json_sha256([file_sha256(Path(weights, "config.json")), file_sha256(_weights_file(Path(weights)))])
+    if getattr(network, "pooler", None) is not None:
+        network.pooler = None  # features are pooled from the tokens
+    pool = pooled(preset, 1 + getattr(network.config, "num_register_tokens", 0))
+    return NetworkEncoder(preset.name, network, lambda output: pool(output.last_hidden_state), preset.width, recipe,
+                          device, sha256)
+
+
+def build_network(preset):
+    """The network of the preset's `architecture` with initial weights."""
+    settings = dict(preset.architecture)
+    try:
+        config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        return AutoModel.from_config(config, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{preset.path}: transformers cannot build architecture = {preset.architecture} "
+                        f"({one_line(error)[:200]})") from None
+
+
+def _from_folder(preset, folder):
+    """The network in `folder`. UserError unless every tensor of it is in the file, and the file has no others."""
+    _weights_file(folder)
+    try:
+        network, found = AutoModel.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, output_loading_info=True)
+    except Exception as error:  # transformers raises whatever its parts do
+        raise UserError(f"{folder}: not a model that transformers loads without code of its own "
+                        f"({one_line(error)[:200]})") from None
+    missing = [key for key in found["missing_keys"] if not key.startswith("pooler.")]
+    unexpected = [key for key in found["unexpected_keys"]
+                  if not any(fnmatch.fnmatchcase(key, pattern) for pattern in (*HEADS, *preset.ignored_keys))]
+    faults = [f"{what}: {some(sorted(map(str, keys)))}" for what, keys in (
+        ("missing", missing), ("unexpected", unexpected), ("other shape", found["mismatched_keys"])) if keys]
+    if faults:
+        raise UserError(f"{folder}: the weights do not fit the model of its config.json; {'; '.join(faults)}")
+    return network
+
+
+def _weights_file(folder):
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(f"{folder}: no {' or '.join(_WEIGHTS)} in this folder; name the folder that the model was "
+                    "downloaded to")
