@@ -42,7 +42,7 @@ from openselfsup.apis.recipe import load_recipe
 from openselfsup.apis.train import make_model, train_pipeline
 from openselfsup.checkpoint import load_file
 from openselfsup.config import load_config
-from openselfsup.datasets import ImageList, collate
+from openselfsup.datasets import TrainingImages, collate
 from openselfsup.encoders import build_encoder
 from openselfsup.images import read_image
 from openselfsup.optim import LARS, build_optimizer
@@ -55,7 +55,7 @@ DEVICE = distributed.device()
 
 def images_of(tiles, count):
     """(count, H, W, 3) uint8."""
-    listed = ImageList(str(tiles / "meta/test.txt"), str(tiles / "data"))
+    listed = TrainingImages(str(tiles / "meta/test.txt"), str(tiles / "data"))
     step = max(1, len(listed) // count)
     return np.stack([read_image(listed.path(i)) for i in range(0, len(listed), step)][:count])
 

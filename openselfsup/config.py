@@ -7,7 +7,7 @@ from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.keys import check_keys, nearest_known
 from openselfsup.schedule import check_schedule
 
-# Every key that means something, with its default; ... marks one that a config must set.
+# Every key with a meaning, and its default; ... stands for one that a config must set.
 KEYS = dict(
     model=..., data=..., optimizer=..., lr_config=..., total_epochs=...,
     optimizer_config={}, checkpoint_config={}, log_config={}, custom_hooks=[], performance={}, dist_params={},

@@ -22,8 +22,8 @@ from openselfsup.images import BrokenImage, read_image
 from openselfsup.registry import build
 
 
-class ImageList:
-    """data_source: images of `list_file` (`path` or `path label` a line) below the folder `root`."""
+class TrainingImages:
+    """data_source of type ImageList: images of `list_file` (`path` or `path label` a line) below the folder `root`."""
 
     def __init__(self, list_file, root):
         self.root = Path(root)
@@ -44,12 +44,15 @@ class ImageList:
         missing = [name for name in self.names if name not in present]
         if missing:
             raise UserError(f"{self.list_file}: {len(missing)} of {len(self)} images are missing below {self.root}, "
-                            f"the first: {', '.join(missing[:3])}; mend the list or data_source.root")
+                            f"the first: {', '.join(missing[:3])}; correct the list or data_source.root")
 
 
 class _Images(Dataset):
-    """data_source: ImageList. pipeline: transforms.Pipeline. on_error: 'raise', or 'skip': the next readable image of
-    the list takes the place of one that does not decode, and is counted."""
+    """Images of a TrainingImages `data_source`, through a transforms.Pipeline.
+
+    on_error: 'raise', or 'skip': the next readable image of the list takes the place of one that does not decode,
+    and is counted.
+    """
 
     views = 1
     metainfo = {}  # MMEngine asks for it
@@ -105,7 +108,7 @@ class ClassificationDataset(_Images):
 
 
 DATASETS = {kind.__name__: kind for kind in (ContrastiveDataset, ClassificationDataset)}
-SOURCES = {"ImageList": ImageList}
+SOURCES = {"ImageList": TrainingImages}
 
 
 def build_dataset(config, pipeline, seed, on_error, where):
@@ -145,11 +148,11 @@ def _start_worker(number):
     cv2.setNumThreads(0)  # a worker is one core
 
 
-def workers_for(wanted, processes_here):
-    """Loader workers of one process: what the config wants, but without GPUs not more than half of its cores."""
+def workers_for(workers, processes_here):
+    """Loader workers of one process: the config's number, but without GPUs not more than half of its cores."""
     if torch.cuda.is_available():
-        return wanted
-    return min(wanted, max(1, joblib.cpu_count() // (2 * processes_here)))
+        return workers
+    return min(workers, max(1, joblib.cpu_count() // (2 * processes_here)))
 
 
 def build_loader(dataset, batch_sampler, workers):

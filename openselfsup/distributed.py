@@ -1,9 +1,9 @@
 """Processes: how they find each other under torchrun, SLURM or MPI, and the few collectives the trainer needs."""
 
 import functools
+import logging
 import os
 import subprocess
-import sys
 import time
 
 import torch
@@ -12,7 +12,8 @@ import torch.distributed as dist
 from fewshot_wsi.foundation.errors import Terminated, UserError
 
 STOP_FILE = "FEWSHOT_STOP_FILE"  # names the file by which openselfsup/launch.py passes signals on
-_MOMENT = 10  # seconds that a follower waits before it tells a fault
+_MOMENT = 10  # seconds that a follower waits before it reports a fault
+logger = logging.getLogger(__name__)
 
 
 def rank():
@@ -126,7 +127,7 @@ def one_voice(main):
             if not _lost_peer(error):
                 raise
             _hold_back()  # the one that failed first must also end first
-            print(f"process {os.environ.get('RANK', 0)}: another process has ended; so does this one", file=sys.stderr)
+            logger.warning(f"process {os.environ.get('RANK', 0)}: another process has ended; so does this one")
             return 1
     return run
 

@@ -18,7 +18,10 @@ from torch.distributed import DistError, run
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from fewshot_wsi.foundation.messages import show_messages
 from openselfsup.distributed import STOP_FILE
+
+logger = logging.getLogger("openselfsup.launch")
 
 
 class _Impatient(BaseException):
@@ -42,6 +45,7 @@ def _leave_signals_to_us():
 
 def main(argv=None):
     with tempfile.TemporaryDirectory(prefix="fewshot-stop-") as folder:
+        show_messages()
         path = Path(folder, "signal")
         os.environ[STOP_FILE] = str(path)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,8 +63,8 @@ def main(argv=None):
         except _Impatient as error:
             return 128 + error.args[0]
         except DistError as error:
-            print(f"error: the processes cannot meet ({str(error).splitlines()[0]}); give another PORT where it is in "
-                  "use, and see that MASTER_ADDR answers", file=sys.stderr)
+            logger.error(f"the processes cannot meet ({str(error).splitlines()[0]}); give another PORT where it is in "
+                         "use, and see that MASTER_ADDR answers")
             return 2
     return 0
 

@@ -14,8 +14,8 @@ class LARS(Optimizer):
     """Layer-wise adaptive rate scaling (You et al., 2017), as published with the method.
 
     r = eta · ‖w‖ / (‖g‖ + wd · ‖w‖) for every tensor, v ← momentum · v + lr · r · (g + wd · w), w ← w − v.
-    A tensor that starts at zero (every BN bias) has r = 0 and never moves: published behaviour. Where ‖g‖ and wd · ‖w‖
-    are both 0, r = 0. A group with lars_exclude=True takes r = 1. Nothing waits for the device.
+    A tensor that starts at zero (every BN bias) has r = 0 and never changes: published behaviour. Where ‖g‖ and
+    wd · ‖w‖ are both 0, r = 0. A group with lars_exclude=True has r = 1. Nothing waits for the device.
     """
 
     def __init__(self, params, lr, momentum=0.9, weight_decay=0.0, eta=0.001, lars_exclude=False):

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as requests: training goes on to the next clean point, saves, and leaves.
+"""SIGTERM and SIGINT as requests: training continues to the next clean point, saves, and ends.
 
 tools/dist_train.sh starts torchrun through openselfsup/launch.py, which passes a signal on by writing its number to
 the file named in FEWSHOT_STOP_FILE; SLURM and a plain `python tools/train.py` send the signal to the process itself.
@@ -18,7 +18,7 @@ from openselfsup.distributed import STOP_FILE
 class StopRequest:
     """`with StopRequest() as stop:` handles both signals; a second SIGINT interrupts at once.
 
-    A process whose launcher is gone ends without saving: another run may already have taken its place.
+    A process whose launcher is gone ends without saving: another run may already be in its place.
     `stop.agreed()` gives the signal number that any process has seen, the same on all of them, or 0.
     """
 

@@ -54,7 +54,7 @@ class Trainer(Runner):
         return model
 
     def _init_model_weights(self):
-        """The weights were drawn or loaded when the model was built; MMEngine would draw them anew."""
+        """The weights were set when the model was built; MMEngine would initialise them again."""
 
     @property
     def bare_model(self):

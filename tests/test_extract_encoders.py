@@ -6,6 +6,7 @@ from conftest import ROOT
 from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import FeatureWriter
 from openselfsup.apis.recipe import load_recipe
 from openselfsup.encoders import ColorHistogram, MeanRGB, build_encoder
 from openselfsup.encoders.network import fold_batch_norm
@@ -119,3 +120,65 @@ def test_levels_of_unknown_range_are_refused_by_name(tmp_path, mode):
 def test_a_missing_config_is_named():
     with pytest.raises(UserError, match="no such extraction config"):
         load_recipe("nowhere.py")
+
+
+class Hungry:
+    """An encoder on a device whose memory holds `room` tiles at a time."""
+    name, device = "hungry", torch.device("cuda")
+
+    def __init__(self, room):
+        self.room, self.calls = room, []
+
+    def __call__(self, images):
+        self.calls.append(tuple(images.shape))
+        if len(images) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+@pytest.mark.parametrize("room, size", [(300, 256), (255, 128), (40, 32), (1, 1)])
+def test_batches_fit_the_memory_of_the_device(tmp_path, room, size):
+    from openselfsup.apis.blocks import batch_size
+    from openselfsup.apis.reading import ListedTiles
+    Image.fromarray(pixels()[0]).save(tmp_path / "a.png")
+    pipeline = load_recipe(ROOT / "configs/extraction/extract_feats_LC.py").pipeline
+    writer = FeatureWriter(tmp_path / "X.npy", {}, rows=1, dim=4)
+    tiles, encoder = ListedTiles(("a.png",), tmp_path, pipeline), Hungry(room)
+    assert batch_size(encoder, tiles, [0], writer) == size
+    assert encoder.calls[-1] == (size, 3, 224, 224)
+    with pytest.raises(UserError, match="does not hold one tile of 224 × 224 beside hungry; use --device cpu"):
+        batch_size(Hungry(0), tiles, [0], writer)
+    assert batch_size(Hungry(0), tiles, [], writer) == 256
+
+
+def test_memory_that_ends_later_is_one_line_and_keeps_finished_blocks(tmp_path):
+    from types import SimpleNamespace
+
+    from openselfsup.apis.blocks import fill
+    from openselfsup.apis.reading import ListedTiles
+    for number in range(3):
+        Image.fromarray(pixels(number)[0]).save(tmp_path / f"{number}.png")
+    pipeline = load_recipe(ROOT / "configs/quickstart/extract.py").pipeline
+    tiles = ListedTiles(("0.png", "1.png", "2.png"), tmp_path, pipeline)
+    job = SimpleNamespace(tiles=tiles, title="t", output=tmp_path / "X.npy")
+
+    class Filling(MeanRGB):
+        device, calls = torch.device("cpu"), 0
+
+        def __init__(self):
+            pass
+
+        def __call__(self, images):
+            self.calls += 1
+            if self.calls > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return MeanRGB()(images)
+
+    writer = FeatureWriter(tmp_path / "X.npy", {}, rows=3, dim=3, block=1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # one call after the other
+    try:
+        outcome = fill(job, writer, [0, 1, 2], Filling(), SimpleNamespace(quiet=True, workers=1))
+    finally:
+        torch.set_num_threads(threads)
+    assert "the memory of cpu ended" in outcome.error and "\n" not in outcome.error
+    assert writer.missing() == [1, 2]

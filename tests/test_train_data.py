@@ -9,7 +9,7 @@ from openselfsup import datasets
 from openselfsup.datasets import (
     ClassificationDataset,
     ContrastiveDataset,
-    ImageList,
+    TrainingImages,
     batch_of,
     build_loader,
     workers_of,
@@ -27,7 +27,7 @@ def tiles(tmp_path_factory):
 
 
 def contrastive(tiles, name="plain.txt", **options):
-    return ContrastiveDataset(ImageList(str(tiles / name), tiles / "data"), build_pipeline(STEPS), **options)
+    return ContrastiveDataset(TrainingImages(str(tiles / name), tiles / "data"), build_pipeline(STEPS), **options)
 
 
 def images_of(dataset, workers, start=0, world=1, epoch=0, batch=2):
@@ -105,7 +105,7 @@ def test_a_truncated_image_stops_with_its_path(broken):
 
 
 def test_a_truncated_image_can_be_skipped_and_is_counted(broken):
-    dataset = ClassificationDataset(ImageList(str(broken / "labeled.txt"), broken / "data"), build_pipeline(STEPS),
+    dataset = ClassificationDataset(TrainingImages(str(broken / "labeled.txt"), broken / "data"), build_pipeline(STEPS),
                                     on_error="skip")
     sample = dataset[0, 2]
     assert sample["skipped"] == 1 and sample["labels"] == 0  # the next image, with its own label
@@ -122,16 +122,16 @@ def test_a_list_without_one_readable_image_ends_even_when_skipping(broken):
 
 def test_missing_images_are_counted_before_training(tiles, tmp_path):
     write_list(tmp_path / "list.txt", ["class 0/tile_0.png", "class 0/gone.png", "nowhere/x.png"])
-    source = ImageList(str(tmp_path / "list.txt"), tiles / "data")
+    source = TrainingImages(str(tmp_path / "list.txt"), tiles / "data")
     with pytest.raises(UserError, match=r"2 of 3 images are missing.*class 0/gone\.png, nowhere/x\.png"):
         source.check_files()
-    ImageList(str(tiles / "plain.txt"), tiles / "data").check_files()
+    TrainingImages(str(tiles / "plain.txt"), tiles / "data").check_files()
 
 
 def test_classification_needs_labels_within_the_classes(tiles):
     with pytest.raises(UserError, match="needs a label on every line"):
-        ClassificationDataset(ImageList(str(tiles / "plain.txt"), tiles / "data"), build_pipeline(STEPS))
-    dataset = ClassificationDataset(ImageList(str(tiles / "labeled.txt"), tiles / "data"), build_pipeline(STEPS))
+        ClassificationDataset(TrainingImages(str(tiles / "plain.txt"), tiles / "data"), build_pipeline(STEPS))
+    dataset = ClassificationDataset(TrainingImages(str(tiles / "labeled.txt"), tiles / "data"), build_pipeline(STEPS))
     dataset.check_classes(3)
     with pytest.raises(UserError, match="row 3: label 2 is outside the 2 classes"):
         dataset.check_classes(2)
@@ -139,7 +139,7 @@ def test_classification_needs_labels_within_the_classes(tiles):
 
 def test_images_of_different_sizes_say_what_to_do(tiles):
     small = build_pipeline([dict(type="Resize", size=20)])
-    dataset = ContrastiveDataset(ImageList(str(tiles / "plain.txt"), tiles / "data"), small)
+    dataset = ContrastiveDataset(TrainingImages(str(tiles / "plain.txt"), tiles / "data"), small)
     wide = {"images": np.zeros((2, 20, 30, 3), np.uint8), "parameters": np.zeros((2, 0)), "labels": 0, "skipped": 0}
     with pytest.raises(UserError, match="images of different sizes in one batch"):
         batch_of(datasets.collate([dataset[0, 0], wide]))

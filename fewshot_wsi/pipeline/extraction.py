@@ -12,7 +12,7 @@ from fewshot_wsi.meta_test.protocol import Protocol, novel_tag
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
-from openselfsup.apis.extract import Job, Settings, extract, pick_device, pick_workers
+from openselfsup.apis.extract import ExtractionJob, ExtractionSettings, extract, pick_device, pick_workers
 from openselfsup.apis.recipe import load_recipe
 from openselfsup.apis.views import saving, view_jobs
 from openselfsup.encoders import build_encoder
@@ -62,7 +62,7 @@ def on_all_processes(launcher, work):
 
 
 def plan(request):
-    """List of ((encoder name, weights, config hash), Job), equal encoders beside each other."""
+    """List of ((encoder name, weights, config hash), ExtractionJob), equal encoders beside each other."""
     if request.protocol is None:
         job = one_job(request.config, request.list, request.root, Path(request.output), request)
         return [((request.encoder, request.pretrained, job.recipe.sha256), j) for j in with_views(job, request)]
@@ -111,7 +111,7 @@ def one_job(config, list_file, root, output, request):
     if output.suffix != ".npy":
         raise UserError(f"--output {output}: features are written as .npy")
     labels = Path(request.labels) if request.labels else output.absolute().parents[1] / f"{output.stem}_labels.npy"
-    return Job(images, root or recipe.root, recipe, output, labels, seed=request.seed)
+    return ExtractionJob(images, root or recipe.root, recipe, output, labels, seed=request.seed)
 
 
 def with_views(job, request):
@@ -139,5 +139,5 @@ def support_rows(path, job):
 def run_jobs(jobs, name, weights, request):
     recipe = jobs[0].recipe
     encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed)
-    extract(jobs, encoder, Settings(request.overwrite, pick_workers(request.workers, recipe),
+    extract(jobs, encoder, ExtractionSettings(request.overwrite, pick_workers(request.workers, recipe),
                                     request.batch_size or recipe.batch_size, request.quiet))

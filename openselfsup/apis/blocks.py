@@ -25,7 +25,7 @@ CPU_THREADS = 16  # calls at a time at most, for the same reason
 
 
 @dataclass
-class Outcome:
+class BlocksOutcome:
     """What became of one process's share; all processes hear of it, so that all end in the same way."""
     broken: list            # a line of text for each image that does not decode
     signal: int = 0         # that ended it early
@@ -33,13 +33,16 @@ class Outcome:
 
 
 def fill(job, writer, numbers, encoder, settings):
-    """Compute the blocks `numbers` and keep those whose images all decode. Returns an Outcome."""
-    size = writer.block if encoder.device.type == "cuda" else min(CPU_SLICE, writer.block)
+    """Compute the blocks `numbers` and keep those whose images all decode. Returns an BlocksOutcome."""
+    try:
+        size = batch_size(encoder, job.tiles, numbers, writer)
+    except UserError as error:
+        return BlocksOutcome([], error=str(error))
     slices = [(number, rows[at:at + size]) for number in numbers for rows in [writer.rows_of(number)]
               for at in range(0, len(rows), size)]
     bar = progress.bar(desc=job.title, total=sum(len(rows) for _, rows in slices), unit="images",
                        quiet=settings.quiet or distributed.rank() > 0)
-    outcome, block = Outcome([]), []
+    outcome, block = BlocksOutcome([]), []
     try:
         with contextlib.closing(_features(job.tiles, slices, size, encoder, settings)) as parts, bar, \
                 StopRequest() as stop:
@@ -56,13 +59,40 @@ def fill(job, writer, numbers, encoder, settings):
                 bar.update(len(rows))
     except UserError as error:
         outcome.error = str(error)
+    except torch.OutOfMemoryError:
+        outcome.error = (f"{job.output}: the memory of {encoder.device} ended, with batches of {size} tiles that "
+                         "fitted before; end what else uses it, or make --batch_size smaller (finished batches are "
+                         "kept)")
     return outcome
+
+
+def batch_size(encoder, tiles, numbers, writer):
+    """Tiles a call of the encoder: few on CPUs; on GPUs a block, or as many halves of one as its memory asks for.
+
+    UserError where not even one tile fits.
+    """
+    if encoder.device.type == "cpu":
+        return min(CPU_SLICE, writer.block)
+    first = tiles.get(writer.rows_of(numbers[0])[0]) if numbers else None
+    size = writer.block
+    if not isinstance(first, np.ndarray):  # nothing to compute, or an image that does not decode, which `fill` reports
+        return size
+    while True:
+        try:
+            encoder(torch.zeros((size, 3, *first.shape[:2]), dtype=torch.uint8))
+            return size
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise UserError(f"the memory of {encoder.device} does not hold one tile of {first.shape[0]} × "
+                                f"{first.shape[1]} beside {encoder.name}; use --device cpu") from None
+            size //= 2
+            torch.cuda.empty_cache()
 
 
 def _features(tiles, slices, size, encoder, settings):
     """Yield (features (n, D) or None, lines about images that do not decode) for each slice, in order.
 
-    On CPUs every thread computes slices of its own with one core: for small batches much better than many cores on one.
+    On CPUs every thread computes slices of its own with one core: for small batches much faster than many cores on one.
     """
     threads = 1 if encoder.device.type == "cuda" else min(torch.get_num_threads(), CPU_THREADS)
     cores = max(1, torch.get_num_threads() // threads)

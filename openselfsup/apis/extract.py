@@ -5,10 +5,10 @@ feature = mean over positions of the encoder's last map, divided by its Euclidea
 What is there and agrees is kept; processes share the missing blocks, which openselfsup/apis/blocks.py computes.
 """
 
+import logging
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,25 +31,45 @@ from fewshot_wsi.foundation.files import file_sha256, write_npy
 from fewshot_wsi.foundation.lists import ImageList
 from openselfsup import distributed
 from openselfsup.apis.blocks import fill
-from openselfsup.apis.reading import Tiles, check_present, some
+from openselfsup.apis.reading import ListedTiles, check_present, some
 from openselfsup.apis.recipe import Recipe
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Job:
-    """One features file to make."""
+class ExtractionJob:
+    """One features file to make.
+
+    Attributes
+    ----------
+    images : ImageList
+    root : str
+        Folder of the images.
+    recipe : Recipe
+    output : Path
+        The features file.
+    labels_file : Path or None
+        Where the list's labels go.
+    rows : (n,) ints or None
+        Rows of the list, ascending; None for all.
+    view : int or None
+        Number of the augmented view; None for the tile itself.
+    seed : int
+        Of the view's random operations.
+    """
     images: ImageList
     root: str
     recipe: Recipe
     output: Path
-    labels_file: Path | None = None   # where the list's labels go; None: nowhere
-    rows: np.ndarray | None = None    # of the list, ascending; None: all
-    view: int | None = None           # number of the augmented view; None: the tile itself
+    labels_file: Path | None = None
+    rows: np.ndarray | None = None
+    view: int | None = None
     seed: int = 0
 
     @property
     def tiles(self):
-        return Tiles(self.images.names, Path(self.root), self.recipe.pipeline, self.rows, self.view, self.seed)
+        return ListedTiles(self.images.names, Path(self.root), self.recipe.pipeline, self.rows, self.view, self.seed)
 
     @property
     def title(self):
@@ -57,11 +77,23 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to run; none of it changes the features."""
+class ExtractionSettings:
+    """How to run; none of it changes the features beyond rounding.
+
+    Attributes
+    ----------
+    overwrite : bool
+        Whether to replace features and labels that are there.
+    workers : int
+        Threads that read images.
+    batch_size : int
+        Rows computed and stored together.
+    quiet : bool
+        Whether to show no progress.
+    """
     overwrite: bool = False
-    workers: int = 1          # threads that read images
-    batch_size: int = 256     # rows computed and stored together
+    workers: int = 1
+    batch_size: int = 256
     quiet: bool = False
 
 
@@ -88,10 +120,10 @@ def pick_device(name):
     return torch.device("cpu") if name == "cpu" else distributed.device()
 
 
-def pick_workers(wanted, recipe):
-    """Reading threads of this process: `wanted`, or the config's number but no more than there are cores for it."""
-    if wanted:
-        return wanted
+def pick_workers(workers, recipe):
+    """Reading threads of this process: `workers`, or the config's number but no more than there are cores for it."""
+    if workers:
+        return workers
     return max(1, min(recipe.workers, joblib.cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))))
 
 
@@ -129,7 +161,7 @@ def _must_run(job, writer, settings):
     made = read_provenance(job.output)
     if made is None and not settings.overwrite:
         load_features(job.output, writer.rows)  # says that the origin is not known
-        print(f"kept {job.output}: there already, {writer.rows} rows as in the list (--overwrite makes it again)")
+        logger.info(f"kept {job.output}: there already, {writer.rows} rows as in the list (--overwrite makes it again)")
         return False
     if settings.overwrite:
         return True
@@ -139,7 +171,7 @@ def _must_run(job, writer, settings):
         raise UserError(f"{job.output}: made with another {' and '.join(_PLAIN[key] for key in other)} than asked for "
                         "now; keep it by choosing another --output, or replace it with --overwrite")
     load_features(job.output, writer.rows)
-    print(f"kept {job.output}: made by the same encoder, weights, list and config")
+    logger.info(f"kept {job.output}: made by the same encoder, weights, list and config")
     return False
 
 
@@ -151,23 +183,23 @@ def _prepare(todo, jobs, settings):
     """Everything that can go wrong before the first image is read: labels, missing images."""
     labels = {job.labels_file: job.images.labels for job in jobs
               if job.labels_file and job.images.labels is not None}
-    for path, wanted in labels.items():
-        if path.exists() and not settings.overwrite and not _same_labels(path, wanted):
+    for path, labels_of_list in labels.items():
+        if path.exists() and not settings.overwrite and not _same_labels(path, labels_of_list):
             raise UserError(f"{path}: holds other labels than the list now has; choose another --labels file, or "
                             "replace it with --overwrite (features of other models then need the same)")
     checked = {(job.images.path, str(job.root), None if job.rows is None else rows_sha256(job.rows)): job
                for job in todo}
     for job in checked.values():
         check_present(job.tiles, job.images.path)
-    for path, wanted in labels.items():
-        if not path.exists() or not _same_labels(path, wanted):
-            write_npy(path, wanted)
-            print(f"wrote {path}: {len(wanted)} labels")
+    for path, labels_of_list in labels.items():
+        if not path.exists() or not _same_labels(path, labels_of_list):
+            write_npy(path, labels_of_list)
+            logger.info(f"wrote {path}: {len(labels_of_list)} labels")
 
 
-def _same_labels(path, wanted):
+def _same_labels(path, labels):
     try:
-        return np.array_equal(np.load(path, allow_pickle=False), wanted)
+        return np.array_equal(np.load(path, allow_pickle=False), labels)
     except (ValueError, EOFError):  # no array at all
         return False
 
@@ -180,8 +212,8 @@ def _make(job, writer, encoder, settings):
     if distributed.rank() == 0:
         count = sum(len(writer.rows_of(number)) for number in missing)
         seconds = time.monotonic() - started
-        print(f"wrote {job.output}: {writer.rows} × {writer.dim}, {count} images in {seconds:.1f} s "
-              f"({count / seconds:.1f} images/s)")
+        logger.info(f"wrote {job.output}: {writer.rows} × {writer.dim}, {count} images in {seconds:.1f} s "
+                    f"({count / seconds:.1f} images/s)")
         _report_zeros(job, provenance)
 
 
@@ -194,16 +226,16 @@ def _settle(outcomes, job, writer):
             raise KeyboardInterrupt if outcome.signal == signal.SIGINT else Terminated
     if broken:
         raise UserError(f"{job.images.path}: {len(broken)} of {writer.rows} images do not decode: {some(broken)}; "
-                        "mend them or take them off the list, then run the same command again (finished batches are "
-                        "kept)")
+                        "repair them or remove them from the list, then run the same command again (finished "
+                        "batches are kept)")
 
 
 def _report_zeros(job, provenance):
     zeros = provenance.get("zero_rows")
     if zeros:
         names = [job.images.names[job.tiles.row(item)] for item in zeros]
-        print(f"notice: {job.output}: {len(zeros)} images have features of zero, which have no unit length and stay "
-              f"zero: {some(names)}", file=sys.stderr)
+        logger.warning(f"{job.output}: {len(zeros)} images have features of zero, which have no unit length and stay "
+                       f"zero: {some(names)}")
 
 
 def _from_first(work):

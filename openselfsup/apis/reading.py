@@ -19,7 +19,7 @@ SHOWN = 5  # faulty images that an error names
 
 
 @dataclass(frozen=True)
-class Tiles:
+class ListedTiles:
     """Images of a list, below `root`, through `pipeline`. Item i: (H, W, 3) uint8.
 
     rows: which rows of the list, (n,) ints, or None for all. view: number of the random view; its draws are keyed by
@@ -62,7 +62,7 @@ def check_present(tiles, list_path, workers=16):
     missing = [str(path) for path, found in zip(paths, there, strict=True) if not found]
     if missing:
         raise UserError(f"{list_path}: {len(missing)} of {len(paths)} images are missing: {some(missing)}; "
-                        "mend the list, or name the folder that holds them with --root")
+                        "correct the list, or name the folder that holds them with --root")
 
 
 def some(names):
@@ -72,9 +72,10 @@ def some(names):
 
 
 def read_ahead(tiles, slices, workers):
-    """Yield (slice, images) for each of `slices` (sequences of items) in order; images: a list as from `Tiles.get`.
+    """Yield (slice, images) for each of `slices` (sequences of items) in order.
 
-    workers: threads. At least two slices and four images a thread are under way before they are asked for.
+    images: a list as from `ListedTiles.get`. workers: threads. At least two slices and four images a thread are
+    under way before they are asked for.
     """
     cv2.setNumThreads(0)  # the threads here are enough
     waiting, slices = deque(), iter(slices)

@@ -71,8 +71,8 @@ def train_pipeline(config):
 
 
 def make_model(config, pipeline, seed):
-    """The model of `config`, its initial weights drawn from `seed` alone."""
-    with torch.random.fork_rng(devices=[]):  # drawn on the CPU: the other processes' GPUs are left alone
+    """The model of `config`, its initial weights set by `seed` alone."""
+    with torch.random.fork_rng(devices=[]):  # on the CPU: the other processes' GPUs are left alone
         torch.manual_seed(int(sequence(seed, "train/weights").generate_state(1, "uint64")[0] >> 1))
         model = build_model(config.model.to_dict(), Preprocess(pipeline, config.performance.channels_last))
     if config.performance.channels_last:

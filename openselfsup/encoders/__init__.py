@@ -15,6 +15,8 @@ Colour alone and this trainer's ResNets are described by an extraction config, a
 
 import importlib
 
+import torch
+
 from fewshot_wsi.foundation.errors import UserError
 from openselfsup import FIXED_ENCODERS
 from openselfsup.encoders.colour import ColorHistogram, MeanRGB
@@ -48,8 +50,17 @@ def build_encoder(name, pretrained, recipe, device, seed=0, trust=False):
     Raises
     ------
     UserError
-        Neither or both of name and weights are given, a package is missing, or the weights do not fit the network.
+        Neither or both of name and weights are given, a package is missing, the weights do not fit the network, or the
+        network does not fit the memory of the device.
     """
+    try:
+        return _build(name, pretrained, recipe, device, seed, trust)
+    except torch.OutOfMemoryError:
+        raise UserError(f"{pretrained or name}: the memory of {device} does not hold this network; use --device cpu"
+                        ) from None
+
+
+def _build(name, pretrained, recipe, device, seed, trust):
     if recipe.preset is not None:
         if pretrained is None:
             raise UserError(f"{recipe.path}: name the weights of this encoder with --pretrained; they are had from "

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from fewshot_wsi.foundation.errors import UserError
 from openselfsup import distributed
 from openselfsup.amp import BF16OptimWrapper
-from openselfsup.datasets import ClassificationDataset, ImageList, batch_of, build_loader, workers_of
+from openselfsup.datasets import ClassificationDataset, TrainingImages, batch_of, build_loader, workers_of
 from openselfsup.hooks.record import RecordHook
 from openselfsup.knn import check_neighbours, knn_accuracy
 from openselfsup.models.preprocess import Preprocess
@@ -34,7 +34,7 @@ class KNNHook(Hook):
         self.pipeline = build_pipeline(steps, "KNNHook")
         self.interval, self.k, self.batch_size, self.workers = interval, k, batch_size, workers
         files = [list_file] if test_list_file is None else [list_file, test_list_file]
-        self.sets = [ClassificationDataset(ImageList(file, root), self.pipeline) for file in files]
+        self.sets = [ClassificationDataset(TrainingImages(file, root), self.pipeline) for file in files]
         check_neighbours(k, len(self.sets[0]) - (len(self.sets) == 1))
         for images in self.sets:
             images.source.check_files()

@@ -14,7 +14,7 @@ MODELS = {"MOCOv3": MOCOv3, "Classification": Classification}
 
 def build_backbone(depth=18, in_channels=3, **options):
     """ResNet of torchvision without its classifier: forward gives the last map, `.stages(x)` the map of every stage,
-    `.width` the number of its channels. Weights: PyTorch's defaults, drawn from torch's global generator."""
+    `.width` the number of its channels. Weights: PyTorch's defaults, from torch's global generator."""
     return ResNet(depth=depth, in_channels=in_channels, **options)
 
 

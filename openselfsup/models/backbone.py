@@ -39,7 +39,7 @@ class ResNet(resnet.ResNet):
         if in_channels != 3:
             self.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):  # torchvision has drawn them by its own rule
+            if isinstance(module, nn.Conv2d):  # torchvision initialises them by its own rule
                 module.reset_parameters()
 
     def init_weights(self):

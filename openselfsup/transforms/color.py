@@ -15,7 +15,7 @@ _LEVELS = np.arange(256, dtype=np.float32)
 
 
 def _factors(value, name, centre=1.0, bound=np.inf):
-    """torchvision's rule: v means [max(0, centre − v), centre + v]; a pair is taken as it is."""
+    """torchvision's rule: v means [max(0, centre − v), centre + v]; a pair stays as it is."""
     low, high = (centre - value, centre + value) if np.isscalar(value) else value
     low = max(low, 0.0) if centre else low
     if not -bound <= low <= high <= bound:
@@ -24,7 +24,7 @@ def _factors(value, name, centre=1.0, bound=np.inf):
 
 
 class ColorJitter:
-    """Brightness, contrast, saturation and hue, each by a factor drawn uniformly, in a random order."""
+    """Brightness, contrast, saturation and hue, each by a uniformly distributed factor, in a random order."""
 
     width = 8  # four factors, then the order: which of the four comes first, second, …
 

@@ -33,7 +33,7 @@ def resize(image, height, width, interpolation=None):
 class RandomResizedCrop:
     """A window of random area and aspect ratio, resized to `size` × `size` (or size = (height, width)).
 
-    scale: bounds of the window's share of the area; ratio: bounds of width / height, drawn on a log scale. Ten
+    scale: bounds of the window's share of the area; ratio: bounds of width / height, sampled on a log scale. Ten
     attempts to fit a window in, then the largest central one within the bounds of the ratio, as torchvision does.
     """
 
