@@ -3,8 +3,8 @@
 from mmengine.config import Config
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.keys import check_keys, nearest_known
+from fewshot_wsi.foundation.python_config import read_python_config
 from openselfsup.schedule import check_schedule
 
 # Every key with a meaning, and its default; ... stands for one that a config must set.
@@ -41,13 +41,7 @@ def load_config(path, options=None):
 
     UserError where the file is missing or does not run, or a key is unknown; the nearest valid name is given.
     """
-    file = shipped(path)
-    if not file.is_file():
-        raise UserError(f"{path}: no such config")
-    try:
-        config = Config.fromfile(str(file))
-    except Exception as error:  # the file is a program: whatever it raises is for its author
-        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+    config = Config(read_python_config(path, "config"))
     for key in options or {}:
         if key.partition(".")[0] in HELPERS:
             raise UserError(f"--cfg-options {key}: a name that the config file uses only for itself; set the key that "

@@ -283,6 +283,26 @@ def test_a_missing_package_is_one_line_with_its_pip_command(tmp_path, monkeypatc
         build_encoder(None, "random", preset(tmp_path, SMALL_VIT), "cpu")
 
 
+@pytest.mark.parametrize("kind", ["timm", "huggingface"])
+def test_openvino_gives_pytorchs_features(tmp_path, kind):
+    pytest.importorskip("openvino")
+    folder = dict(model_type="dinov2", hidden_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=32,
+                  patch_size=8)
+    text = SMALL_VIT if kind == "timm" else f"kind, architecture = 'huggingface', {folder}\ncrop, width = 32, 24\n"
+    recipe = preset(tmp_path, text + "pooling = 'cls'\n")
+    expected = build_encoder(None, "random", recipe, "cpu")(tiles(5))
+    encoder = build_encoder(None, "random", recipe, "cpu", runtime="openvino")
+    torch.testing.assert_close(encoder(tiles(5)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(encoder(tiles(2)), expected[:2], rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="mean_rgb: --runtime is for PyTorch networks"):
+        build_encoder("mean_rgb", None, preset_of_extraction(), "cpu", runtime="openvino")
+
+
+def preset_of_extraction():
+    from openselfsup.apis.recipe import load_recipe
+    return load_recipe(ROOT / "configs/extraction/extract_feats_LC.py")
+
+
 # weights
 
 def test_untrained_networks_are_set_by_the_seed(tmp_path):

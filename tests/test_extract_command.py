@@ -1,6 +1,7 @@
 """Extraction as a user runs it: same numbers however the work is cut, resumed, skipped, refused."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -269,6 +270,104 @@ def test_a_protocol_names_the_sets_of_a_model_and_where_they_go(site, capsys):
                     "train_labels.npy"]
     with pytest.raises(UserError, match="no model 'nett'"):
         extract.main(["--protocol", str(site / "p.py"), "--model", "nett"])
+
+
+PRESET = """kind = 'timm'
+architecture = dict(name='vit_tiny_patch16_224', img_size=32, depth=2, embed_dim=24, num_heads=2)
+resize, crop, interpolation = 40, 32, 'bicubic'
+mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+pooling, width = 'cls', 24
+license, weights, citation, pretraining_data = 'a licence', 'somewhere', 'a paper', ('TCGA',)
+"""
+
+
+@pytest.fixture
+def vit(site):
+    """`site` with the preset vit.py of a small vision transformer, its weights vit.pth, and its features by timm."""
+    timm = pytest.importorskip("timm")
+    (site / "vit.py").write_text(PRESET)
+    torch.manual_seed(1)
+    network = timm.create_model("vit_tiny_patch16_224", img_size=32, depth=2, embed_dim=24, num_heads=2,
+                                num_classes=0).eval()
+    torch.save(network.state_dict(), site / "vit.pth")
+    prepare = transforms.Compose([transforms.Resize(40, transforms.InterpolationMode.BICUBIC),
+                                  transforms.CenterCrop(32),
+                                  transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    names = [line.rsplit(" ", 1)[0] for line in (site / "L.txt").read_text().splitlines()]
+    with torch.no_grad():
+        x = network(torch.stack([prepare(Image.open(site / name).convert("RGB")) for name in names]))
+    return site, torch.nn.functional.normalize(x, dim=1).numpy()
+
+
+def by_preset(site, *more, weights="vit.pth", output="vit/S.npy"):
+    return extract.main(["--encoder", str(site / "vit.py"), "--pretrained", str(weights and site / weights), "--list",
+                         str(site / "L.txt"), "--root", str(site), "--output", str(site / "feats" / output), "--quiet",
+                         "--device", "cpu", *map(str, more)])
+
+
+def test_features_by_a_preset_are_timms_and_say_where_they_come_from(vit, capsys):
+    site, expected = vit
+    by_preset(site)
+    features, _ = load_set(site / "feats/vit/S.npy", site / "feats/S_labels.npy", 2)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    made = read_provenance(site / "feats/vit/S.npy")
+    assert made["encoder"] == "vit" and made["weights_sha256"] == file_sha256(site / "vit.pth")
+    assert (made["license"], made["citation"], made["pretraining_data"]) == ("a licence", "a paper", ["TCGA"])
+    capsys.readouterr()
+    by_preset(site)
+    assert "kept" in capsys.readouterr().out
+    (site / "vit.py").write_text(PRESET.replace("resize, crop, interpolation = 40", "resize, crop, interpolation = 32"))
+    with pytest.raises(UserError, match="made with another config"):
+        by_preset(site)
+    state = torch.load(site / "vit.pth", weights_only=True)
+    state["cls_token"] += 1
+    torch.save(state, site / "other.pth")
+    with pytest.raises(UserError, match="made with another weights file and config"):
+        by_preset(site, weights="other.pth")
+
+
+def test_openvino_changes_no_feature_beyond_rounding(vit):
+    pytest.importorskip("openvino")
+    site, expected = vit
+    by_preset(site, "--runtime", "openvino")
+    np.testing.assert_allclose(np.load(site / "feats/vit/S.npy"), expected, atol=1e-5)
+
+
+def test_views_of_a_preset_are_random_before_its_own_preprocessing(vit):
+    site, expected = vit
+    by_preset(site, "--config", site / "aug.py", "--views", 2, output="vit/a/V.npy")
+    first, second = (np.load(site / f"feats/vit/a/V_{view}.npy") for view in range(2))
+    assert first.shape == expected.shape and not np.allclose(first, second) and not np.allclose(first, expected)
+    with pytest.raises(UserError, match="for configs with random operations"):
+        by_preset(site, "--config", site / "plain.py", "--views", 2, output="vit/b/V.npy")
+
+
+def test_a_protocol_names_an_encoder_by_its_preset_and_weights(vit):
+    site, expected = vit
+    image_set = dict(list=str(site / "L.txt"), root=str(site), classes="two", config=str(site / "plain.py"))
+    protocol = dict(name="p", workdir=str(site / "wd"), classes=dict(two=("a", "b")), sets=dict(tiles=image_set),
+                    models=dict(vit=dict(encoder=str(site / "vit.py"), weights=str(site / "vit.pth"))),
+                    dictionary=dict(set="tiles", prefix="P"),
+                    tasks=dict(mix=dict(support="tiles", query="tiles", shots=(1,),
+                                        methods=(("vit", "linear", "Ridge"),))))
+    (site / "p.py").write_text("\n".join(f"{key} = {value!r}" for key, value in protocol.items()))
+    extract.main(["--protocol", str(site / "p.py"), "--model", "vit", "--quiet", "--device", "cpu"])
+    np.testing.assert_allclose(np.load(site / "wd/extracted_feats/vit/tiles.npy"), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("options, words", [
+    (("--encoder", "vit"), "'vit' is none of mean_rgb, .* nor the file of a preset"),
+    (("--encoder", "nowhere.py", "--pretrained", "x"), "nowhere.py: no such preset of an encoder"),
+    (("--encoder", "{site}/vit.py"), "name the weights of this encoder with --pretrained"),
+    (("--encoder", "{site}/vit.py", "--pretrained", "{site}/absent.pth"), "no such checkpoint"),
+    (("--encoder", "{site}/vit.py", "--pretrained", "{site}/m.pth"), "the weights do not fit the model"),
+    (("--encoder", "mean_rgb"), "give --output and --config or the preset")])
+def test_encoders_that_cannot_run_are_one_line(vit, run, options, words):
+    site = vit[0]
+    done = run("wsi_workdir/extract.py", *(option.format(site=site) for option in options), "--list", site / "L.txt",
+               "--root", site, "--output", site / "feats/X.npy")
+    assert done.returncode == 2 and not (site / "feats/X.npy").exists()
+    assert re.search(words, done.stderr.splitlines()[-1]), done.stderr
 
 
 def test_a_list_without_labels_gives_features_alone(site):

@@ -5,6 +5,9 @@ Published form, one set:
       --config configs/extraction/extract_feats_LC.py --output wsi_workdir/workdir/extracted_feats/clp/LC.npy
 All sets that a model's tasks need, paths from the protocol:
   python wsi_workdir/extract.py --protocol configs/protocols/paper.py --model clp
+Any encoder with a preset in configs/encoders, its weights on disk:
+  python wsi_workdir/extract.py --encoder configs/encoders/uni.py --pretrained uni/pytorch_model.bin \\
+      --list tiles.txt --root tiles --output uni/tiles.npy
 Colour alone, as a baseline:
   python wsi_workdir/extract.py --encoder mean_rgb --config configs/extraction/extract_feats_LC.py \\
       --output wsi_workdir/workdir/extracted_feats/mean_rgb/LC.npy
@@ -21,6 +24,7 @@ an interrupted run goes on where it was.
 
 import argparse
 
+from fewshot_wsi.meta_test.protocol import is_preset
 from openselfsup import FIXED_ENCODERS
 
 
@@ -29,8 +33,10 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=description, epilog=examples,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--pretrained", metavar="FILE", help="weights of the encoder")
-    add("--encoder", choices=FIXED_ENCODERS, help="an encoder without weights, instead of --pretrained")
+    add("--pretrained", metavar="FILE", help="weights of the encoder: a file, or a Hugging Face folder; 'random' with "
+        "a preset: an untrained network")
+    add("--encoder", type=_encoder, metavar="E", help="the preset of an encoder, such as configs/encoders/uni.py, or "
+        f"an encoder without weights: {', '.join(FIXED_ENCODERS)}")
     add("--config", metavar="FILE", help="extraction config (with --protocol: instead of that of the set)")
     add("--output", metavar="FILE.npy", help="features to write (with --protocol: named by the protocol)")
     add("--list", metavar="FILE", help="image list, instead of the config's")
@@ -47,6 +53,8 @@ def parse_args(argv):
     add("--batch_size", type=_positive, help="rows computed and stored together (default: the config's)")
     add("--workers", type=_positive, help="threads that read images (default: the config's, at most one a core)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add("--runtime", choices=("torch", "openvino"), default="torch", help="what computes networks on a CPU")
+    add("--trust", action="store_true", help="run weights that are a program (TorchScript)")
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
     add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="for the dist and srun scripts")
@@ -57,8 +65,8 @@ def parse_args(argv):
         if wrong or not args.model:
             parser.error(f"with --protocol, give --model, and leave out --{wrong[0]}" if wrong else
                          "--protocol needs --model M (one of its models)")
-    elif not args.config or not args.output:
-        parser.error("give --config and --output, or --protocol and --model")
+    elif not (args.config or is_preset(args.encoder)) or not args.output:
+        parser.error("give --output and --config or the preset of an --encoder, or --protocol and --model")
     elif args.model or args.sets or args.tiles:
         parser.error("--model, --sets and --tiles belong to --protocol")
     if args.seed < 0 or args.start < 0:
@@ -77,10 +85,16 @@ def request_of(args):
     from fewshot_wsi.pipeline.extraction import Request
 
     same = ("config", "pretrained", "encoder", "output", "list", "root", "labels", "views", "start", "seed",
-            "batch_size", "workers", "device", "overwrite", "quiet")
+            "batch_size", "workers", "device", "runtime", "trust", "overwrite", "quiet")
     protocol = load_protocol(args.protocol, tiles=args.tiles) if args.protocol else None
     return Request(protocol, tuple(args.model or ()), tuple(args.sets or ()), rows=tuple(args.rows or ()),
                    **{name: getattr(args, name) for name in same})
+
+
+def _encoder(text):
+    if is_preset(text) or text in FIXED_ENCODERS:
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(FIXED_ENCODERS)}, nor the file of a preset (.py)")
 
 
 def _positive(text):

@@ -79,6 +79,15 @@ def file_sha256(path):
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def weights_sha256(path):
+    """Hash of an encoder's weights: of the file, or of the settings and weights in the folder of a model."""
+    path = Path(path)
+    if not path.is_dir():
+        return file_sha256(path)
+    return json_sha256([[file.name, file_sha256(file)] for file in sorted(path.iterdir())
+                        if file.suffix in (".json", ".safetensors", ".bin")])
+
+
 def arrays_sha256(**arrays):
     """Hash of names, dtypes, shapes and contents; independent of memory order and of the machine's byte order."""
     digest = hashlib.sha256()

@@ -6,7 +6,7 @@ from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.foundation.files import shipped
 
 
-def read_python_config(path, what):
+def read_python_config(path, what, options=None):
     """The names that a config file sets, as a dict; `_base_` files are read as MMEngine reads them.
 
     Parameters
@@ -15,11 +15,13 @@ def read_python_config(path, what):
         A path below configs/ is also looked for among the files that come with the project.
     what : str
         What the file should be, for the error where it is missing.
+    options : dict or None
+        Dotted keys and values ('data.train.root': …) that replace the file's own.
 
     Raises
     ------
     UserError
-        The file is missing, or running it fails.
+        The file is missing, running it fails, or an option does not fit it.
     """
     from mmengine.config import Config  # here, not above: it imports torch
 
@@ -27,6 +29,8 @@ def read_python_config(path, what):
     if not file.is_file():
         raise UserError(f"{path}: no such {what}")
     try:
-        return Config.fromfile(str(file)).to_dict()
+        config = Config.fromfile(str(file))
+        config.merge_from_dict(dict(options or {}))
+        return config.to_dict()
     except Exception as error:  # the file is a program: whatever it raises is for its author
         raise UserError(f"{path}: not a readable config ({type(error).__name__}: {one_line(error)})") from None

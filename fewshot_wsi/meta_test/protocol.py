@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.keys import nearest_known
+from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
 from fewshot_wsi.meta_test.classifiers import protocol_classifier
 from lowshot.augmentations import augmentations
@@ -38,9 +38,14 @@ class ImageSet:
 class Model:
     """One encoder: how it is pre-trained, or which fixed one it is. Weights: Protocol.weights_file(name)."""
     config: str | None = None         # training config; None: weights are brought along
-    encoder: str | None = None        # mean_rgb, color_histogram or random: no weights at all
+    encoder: str | None = None        # mean_rgb, color_histogram, random, or a preset such as configs/encoders/uni.py
+    weights: str | None = None        # of a preset: a file or folder; None: where Protocol.weights_file says
     options: dict = field(default_factory=dict)  # --cfg-options of the training command
     novel: tuple = ()                 # base classes it has never seen
+
+    @property
+    def needs_weights(self):
+        return self.encoder is None or is_preset(self.encoder)
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,8 @@ class Protocol:
         return Path(self.workdir, "extracted_feats", f"{name}_labels.npy")
 
     def weights_file(self, model):
-        return Path(self.workdir, "pretrained_weights", f"{model}.pth")
+        own = self.models[model].weights if model in self.models else None
+        return Path(own) if own else Path(self.workdir, "pretrained_weights", f"{model}.pth")
 
     def dictionary_folder(self, model, novel=(), below=None):
         """Folder of the dictionary of `model` without the classes `novel`: <model> below <workdir>/dict, or `below`.
@@ -121,6 +127,11 @@ class Protocol:
         own = self.models[model].novel if model in self.models else novel
         inner = [f"wo_{novel_tag(novel)}"] if novel and set(novel) != set(own) else []
         return Path(below or Path(self.workdir, "dict"), model, *inner)
+
+
+def is_preset(encoder):
+    """Whether `encoder` is the file of a preset, not the name of an encoder without weights."""
+    return encoder is not None and encoder.endswith(".py")
 
 
 def modes():
@@ -162,15 +173,7 @@ def load_protocol(path=DEFAULT, tiles=None, workdir=None):
 
     tiles: folder that stands in for '{tiles}' in the protocol's sets and models, where it has such.
     workdir: instead of the protocol's own. '{workdir}' in any other value stands for the one that holds."""
-    from mmengine.config import Config  # here, not above: it imports torch
-
-    file = shipped(path)
-    if not file.is_file():
-        raise UserError(f"{path}: no such protocol; {DEFAULT} is the published one")
-    try:
-        data = Config.fromfile(str(file)).to_dict()
-    except Exception as error:  # the file is a program: whatever it raises is for its author
-        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+    data = read_python_config(path, f"protocol; {DEFAULT} is the published one")
     # names with a leading underscore are the file's own helpers
     data = {key: value for key, value in data.items() if key[0] != "_"}
     if workdir is not None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.lists import read_groups, read_list, slides_of
+from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.foundation.tables import plain_path
 from lowshot.influence import GROUPED, build_units
 
@@ -189,13 +189,7 @@ def _numbered(keys):
 
 
 def _training_source(path, options):
-    from mmengine.config import Config  # here, not above: it imports torch
-
-    try:
-        loaded = Config.fromfile(str(shipped(path)))
-        loaded.merge_from_dict(dict(options))
-    except Exception as error:  # the file is a program: whatever it raises is for its author
-        raise UserError(f"{path}: not a readable training config ({type(error).__name__}: {error})") from None
+    loaded = read_python_config(path, "training config", options)
     source = loaded.get("data", {}).get("train", {}).get("data_source") or {}
     if not {"list_file", "root"} <= set(source):
         raise UserError(f"{path}: names no training images (data.train.data_source.list_file and root)")

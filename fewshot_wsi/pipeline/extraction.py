@@ -8,12 +8,12 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.lists import check_labels, read_list
-from fewshot_wsi.meta_test.protocol import Protocol, novel_tag
+from fewshot_wsi.meta_test.protocol import Protocol, is_preset, novel_tag
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
 from openselfsup.apis.extract import ExtractionJob, ExtractionSettings, extract, pick_device, pick_workers
-from openselfsup.apis.recipe import load_recipe
+from openselfsup.apis.recipe import load_recipe, preset_recipe
 from openselfsup.apis.views import saving, view_jobs
 from openselfsup.encoders import build_encoder
 
@@ -26,7 +26,7 @@ class Request:
     sets: tuple = ()               # with a protocol: its sets; () for those that its tasks need
     config: str | None = None      # extraction config
     pretrained: str | None = None  # without a protocol: weights file
-    encoder: str | None = None     # without a protocol: an encoder without weights
+    encoder: str | None = None     # without a protocol: an encoder without weights, or a preset's file
     output: str | None = None      # without a protocol: features file
     list: str | None = None
     root: str | None = None
@@ -38,6 +38,8 @@ class Request:
     batch_size: int | None = None
     workers: int | None = None
     device: str = "auto"
+    runtime: str = "torch"         # what computes networks on a CPU: torch or openvino
+    trust: bool = False            # whether to run weights that are programs (TorchScript)
     overwrite: bool = False
     quiet: bool = False
 
@@ -64,7 +66,8 @@ def on_all_processes(launcher, work):
 def plan(request):
     """List of ((encoder name, weights, config hash), ExtractionJob), equal encoders beside each other."""
     if request.protocol is None:
-        job = one_job(request.config, request.list, request.root, Path(request.output), request)
+        recipe = recipe_of(request.encoder, request.config)
+        job = one_job(recipe, request.list, request.root, Path(request.output), request)
         return [((request.encoder, request.pretrained, job.recipe.sha256), j) for j in with_views(job, request)]
     return sorted(protocol_jobs(request), key=lambda item: tuple(map(str, item[0])))
 
@@ -75,11 +78,11 @@ def protocol_jobs(request):
         if model not in protocol.models:
             raise UserError(f"{protocol.path}: no model {model!r}; there are {', '.join(protocol.models)}")
         encoder = protocol.models[model].encoder
-        weights = None if encoder else protocol.weights_file(model)
+        weights = protocol.weights_file(model) if protocol.models[model].needs_weights else None
         for name in request.sets or sets_of(protocol, model):
             image_set = protocol.set(name)
-            job = one_job(request.config or image_set.config, image_set.list, image_set.root,
-                          protocol.features_file(model, name), request)
+            recipe = recipe_of(encoder, request.config or image_set.config)
+            job = one_job(recipe, image_set.list, image_set.root, protocol.features_file(model, name), request)
             check_labels(read_list(image_set.list, labeled=True).labels, len(protocol.classes_of(name)),
                          image_set.list)
             if job.recipe.augmented:
@@ -102,11 +105,22 @@ def sets_of(protocol, model):
     return [name for name in protocol.sets if name in needed] or list(protocol.sets)
 
 
-def one_job(config, list_file, root, output, request):
-    recipe = load_recipe(config)
+def recipe_of(encoder, config):
+    """Recipe of an encoder: that of its preset, where it has one, else that of an extraction config.
+
+    The random operations of a config with views come before a preset's own; its other operations have no place there.
+    """
+    if not is_preset(encoder):
+        return load_recipe(config)
+    views = None if config is None else load_recipe(config)
+    return preset_recipe(encoder, views if views is not None and views.augmented else None)
+
+
+def one_job(recipe, list_file, root, output, request):
     if not (list_file or recipe.list_file):
-        raise UserError(f"{config}: names no list (data.extract.data_source.list_file is empty); name it with --list "
-                        "FILE and its images with --root DIR, or take both from a protocol with --protocol and --model")
+        raise UserError(f"{recipe.path}: names no list (data.extract.data_source.list_file is empty); name it with "
+                        "--list FILE and its images with --root DIR, or take both from a protocol with --protocol and "
+                        "--model")
     images = read_list(list_file or recipe.list_file)
     if output.suffix != ".npy":
         raise UserError(f"--output {output}: features are written as .npy")
@@ -138,6 +152,7 @@ def support_rows(path, job):
 
 def run_jobs(jobs, name, weights, request):
     recipe = jobs[0].recipe
-    encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed)
+    encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed, request.trust,
+                            request.runtime)
     extract(jobs, encoder, ExtractionSettings(request.overwrite, pick_workers(request.workers, recipe),
                                     request.batch_size or recipe.batch_size, request.quiet))

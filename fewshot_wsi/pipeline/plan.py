@@ -170,7 +170,7 @@ class Plan:
         weights that would make them again are not there."""
         protocol = self.protocol
         features = protocol.features_file(model, name)
-        makeable = protocol.models[model].encoder is not None or protocol.weights_file(model).is_file()
+        makeable = not protocol.models[model].needs_weights or protocol.weights_file(model).exists()
         known = provenance_file(features).is_file() and makeable
         return features.is_file() and protocol.labels_file(name).is_file() and not known
 

@@ -7,8 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import file_sha256, json_sha256, read_json, shipped, work_dir_of, write_json
+from fewshot_wsi.foundation.files import file_sha256, json_sha256, read_json, work_dir_of, write_json
 from fewshot_wsi.foundation.lists import read_list
+from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.meta_test.protocol import Protocol
 from fewshot_wsi.pipeline.children import call, training_command
 from fewshot_wsi.pipeline.records import ImageHashes, Step
@@ -18,16 +19,7 @@ INPUTS = "inputs.json"  # in a work dir: what the checkpoints there were trained
 
 def resolved_config(path, options=None):
     """A config file with its bases and `options` ('a.b': value) merged, as plain dicts; UserError if unreadable."""
-    from mmengine.config import Config  # here, not above: it imports torch
-    file = shipped(path)
-    if not file.is_file():
-        raise UserError(f"{path}: no such config; the protocol names it")
-    try:
-        config = Config.fromfile(str(file))
-        config.merge_from_dict(dict(options or {}))
-        return config.to_dict()
-    except Exception as error:  # a config is a program: whatever it raises is for its author
-        raise UserError(f"{path}: not a readable config ({type(error).__name__}: {error})") from None
+    return read_python_config(path, "config; the protocol names it", options)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import features_sha256, labels_sha256, provenance_file
-from fewshot_wsi.foundation.files import file_sha256, json_sha256
+from fewshot_wsi.foundation.files import file_sha256, json_sha256, weights_sha256
 from fewshot_wsi.meta_test.generation import make_tasks, set_labels
-from fewshot_wsi.meta_test.protocol import parse_novel
+from fewshot_wsi.meta_test.protocol import is_preset, parse_novel
 from fewshot_wsi.meta_test.remedies import command_line
 from fewshot_wsi.meta_test.results import find_results
 from fewshot_wsi.meta_test.views import no_views_config, views_config, views_of
@@ -26,7 +26,7 @@ def pretrain_steps(plan):
             print(f"pretrain {name}: its features were brought along, no weights needed", flush=True)
         elif model.config:
             yield Pretraining(plan.protocol, name, plan.hashes, plan.processes, plan.protocol.seed).step()
-        elif not model.encoder and not weights.is_file():
+        elif model.needs_weights and not weights.exists():
             raise UserError(f"{weights}: no such weights, and the protocol has no training config for {name}; put the "
                             "weights there, or the features below extracted_feats")
 
@@ -63,11 +63,12 @@ def _extract_inputs(plan, model, name):
 
 
 def _encoder_inputs(protocol, model):
-    encoder, path = protocol.models[model].encoder, protocol.weights_file(model)
-    if not encoder and not path.is_file():
+    entry, path = protocol.models[model], protocol.weights_file(model)
+    if entry.needs_weights and not path.exists():
         raise UserError(f"{path}: no such weights; make them with python wsi_workdir/run_protocol.py --stages pretrain "
                         f"--protocol {protocol.path}, or put them there")
-    return {"encoder": encoder, "weights": None if encoder else file_sha256(path)}
+    preset = {"preset": json_sha256(resolved_config(entry.encoder))} if is_preset(entry.encoder) else {}
+    return {"encoder": entry.encoder, "weights": weights_sha256(path) if entry.needs_weights else None, **preset}
 
 
 def task_steps(plan):

@@ -145,13 +145,22 @@ def _writer(job, encoder, settings):
         "list": str(job.images.path), "list_sha256": file_sha256(job.images.path),
         "labels_sha256": None if labels is None else labels_sha256(labels if job.rows is None else labels[job.rows]),
         "code_version": code_version(), "config": job.recipe.path, "batch_size": settings.batch_size,
-        "device": encoder.device.type}
-    if job.view is not None or encoder.name == "random":
+        "device": encoder.device.type, **_origin(encoder)}
+    if job.view is not None or encoder.name == "random" or encoder.weights_sha256 == "random":
         provenance["seed"] = job.seed
     if job.view is not None:
         provenance["view"] = job.view
         provenance["view_rows_sha256"] = None if job.rows is None else rows_sha256(job.rows)
     return FeatureWriter(job.output, provenance, rows=len(job.tiles), dim=encoder.dim, block=settings.batch_size)
+
+
+def _origin(encoder):
+    """What a preset says of an encoder's origin, for reports."""
+    preset = getattr(encoder, "preset", None)
+    if preset is None:
+        return {}
+    return {"license": preset.license, "citation": preset.citation, "mpp": preset.mpp,
+            "pretraining_data": list(preset.pretraining_data)}
 
 
 def _must_run(job, writer, settings):

@@ -20,6 +20,7 @@ import torch
 from fewshot_wsi.foundation.errors import UserError
 from openselfsup import FIXED_ENCODERS
 from openselfsup.encoders.colour import ColorHistogram, MeanRGB
+from openselfsup.encoders.network import NetworkEncoder
 from openselfsup.encoders.resnet import load_resnet
 
 RANDOM = "random"  # in place of weights: an untrained network, its weights set by the seed
@@ -30,7 +31,7 @@ KINDS = {  # kind of a preset: (module that builds it, package that it needs, wh
 }
 
 
-def build_encoder(name, pretrained, recipe, device, seed=0, trust=False):
+def build_encoder(name, pretrained, recipe, device, seed=0, trust=False, runtime="torch"):
     """The encoder that a recipe, a name of FIXED_ENCODERS or a weights file describe.
 
     Parameters
@@ -46,6 +47,8 @@ def build_encoder(name, pretrained, recipe, device, seed=0, trust=False):
         Sets the weights of an untrained network.
     trust : bool
         Whether to run weights that are a program (TorchScript).
+    runtime : {'torch', 'openvino'}
+        What computes PyTorch networks on a CPU; features agree up to rounding.
 
     Raises
     ------
@@ -54,7 +57,8 @@ def build_encoder(name, pretrained, recipe, device, seed=0, trust=False):
         network does not fit the memory of the device.
     """
     try:
-        return _build(name, pretrained, recipe, device, seed, trust)
+        encoder = _build(name, pretrained, recipe, device, seed, trust)
+        return encoder if runtime == "torch" else _with_openvino(encoder)
     except torch.OutOfMemoryError:
         raise UserError(f"{pretrained or name}: the memory of {device} does not hold this network; use --device cpu"
                         ) from None
@@ -77,6 +81,20 @@ def _build(name, pretrained, recipe, device, seed, trust):
         raise UserError(f"no encoder {name!r}; there are {', '.join(FIXED_ENCODERS)}, and files like "
                         "configs/encoders/uni.py")
     return load_resnet(recipe, RANDOM if name else pretrained, device, seed=seed)
+
+
+def _with_openvino(encoder):
+    """The encoder, computed by OpenVINO where it is a PyTorch network; others have no choice of runtime."""
+    if not isinstance(encoder, NetworkEncoder):
+        raise UserError(f"{encoder.name}: --runtime is for PyTorch networks, this encoder is none")
+    if encoder.device.type != "cpu":
+        raise UserError("--runtime openvino computes on the CPU; add --device cpu")
+    try:
+        from openselfsup.encoders.openvino import OpenVinoNetwork
+    except ImportError:
+        raise UserError("--runtime openvino needs OpenVINO; install it with: pip install openvino") from None
+    encoder.network = OpenVinoNetwork(encoder.network)
+    return encoder
 
 
 def _module_of(preset):

@@ -3,11 +3,12 @@
 import fnmatch
 from pathlib import Path
 
+from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from fewshot_wsi.foundation.errors import UserError, one_line
-from fewshot_wsi.foundation.files import file_sha256, json_sha256
+from fewshot_wsi.foundation.files import weights_sha256
 from openselfsup.checkpoint import HEADS, some
 from openselfsup.encoders.network import NetworkEncoder, pooled, seeded
 
@@ -20,18 +21,28 @@ def load(recipe, weights, device, seed=0, trust=False):
     weights: the folder, with config.json and model.safetensors or pytorch_model.bin; 'random': an untrained network
     of the preset's `architecture`, the keys of config.json.
     """
-    preset, sha256 = recipe.preset, None
+    preset, sha256 = recipe.preset, "random"
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     with seeded(seed):
         network = build_network(preset) if weights == "random" else _from_folder(preset, Path(weights))
     if weights != "random":
-        sha256 = json_sha256([file_sha256(Path(weights, "config.json")), file_sha256(_weights_file(Path(weights)))])
-    if getattr(network, "pooler", None) is not None:
-        network.pooler = None  # features are pooled from the tokens
+        sha256 = weights_sha256(weights)
     pool = pooled(preset, 1 + getattr(network.config, "num_register_tokens", 0))
-    return NetworkEncoder(preset.name, network, lambda output: pool(output.last_hidden_state), preset.width, recipe,
-                          device, sha256)
+    return NetworkEncoder(preset.name, LastTokens(network), pool, preset.width, recipe, device, sha256)
+
+
+class LastTokens(nn.Module):
+    """The tokens (n, T, d) of a model's last layer."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        if getattr(network, "pooler", None) is not None:
+            network.pooler = None  # features are pooled from the tokens
+
+    def forward(self, x):
+        return self.network(x).last_hidden_state
 
 
 def build_network(preset):

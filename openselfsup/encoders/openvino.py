@@ -8,22 +8,30 @@ from torch import nn
 
 
 class OpenVinoNetwork(nn.Module):
-    """`network` compiled for this CPU; called, from any number of threads, with batches of (n, 3, *size).
+    """`network` compiled for this CPU on its first call, for the size of that call's tiles.
 
-    What it returns is copied: OpenVINO uses its outputs again.
+    Called, from any number of threads, with (n, 3, H, W) float32 of one size.
     """
 
-    def __init__(self, network, size):
+    def __init__(self, network):
         super().__init__()
-        with torch.inference_mode():
-            converted = openvino.convert_model(network.eval(), example_input=torch.zeros(2, 3, *size),
-                                               input=[(-1, 3, *size)])
-        threads = torch.get_num_threads()
-        self.compiled = openvino.Core().compile_model(converted, "CPU", {
-            "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads})
-        self._own = threading.local()
+        self.source, self.compiled = network.eval(), None
+        self.threads = torch.get_num_threads()
+        self._lock, self._own = threading.Lock(), threading.local()
 
     def forward(self, x):
+        x = x.contiguous()
+        with self._lock:
+            if self.compiled is None:
+                self.compiled = self._compile(x)
         if not hasattr(self._own, "request"):
             self._own.request = self.compiled.create_infer_request()
-        return torch.from_numpy(self._own.request.infer(x.contiguous().numpy())[0].copy())
+        found = self._own.request.infer(x.numpy())[0]
+        return torch.from_numpy(found.copy())  # OpenVINO uses the memory of its outputs again
+
+    def _compile(self, x):
+        with torch.inference_mode():
+            converted = openvino.convert_model(self.source, example_input=x[:2], input=[(-1, *x.shape[1:])])
+        self.source = None  # its weights are in the converted network
+        return openvino.Core().compile_model(converted, "CPU", {
+            "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": self.threads, "INFERENCE_NUM_THREADS": self.threads})

@@ -37,4 +37,5 @@ def load(recipe, weights, device, seed=0, trust=False):
     """The encoder of a preset of kind 'resnet'."""
     encoder = load_resnet(recipe, weights, device, seed)
     encoder.name = recipe.preset.name
+    encoder.weights_sha256 = encoder.weights_sha256 or "random"
     return encoder

@@ -27,7 +27,7 @@ class TfliteEncoder:
 
     def __init__(self, recipe, weights):
         self.name, self.dim, self.weights_sha256 = recipe.preset.name, recipe.preset.width, file_sha256(weights)
-        self.transform, self.normalize = recipe.pipeline, recipe.pipeline.normalize
+        self.preset, self.transform, self.normalize = recipe.preset, recipe.pipeline, recipe.pipeline.normalize
         self.content, self.path = Path(weights).read_bytes(), weights
         self.tensor = recipe.preset.architecture.get("tensor")
         self._own = threading.local()  # an interpreter serves one thread

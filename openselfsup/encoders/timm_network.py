@@ -18,7 +18,7 @@ def load(recipe, weights, device, seed=0, trust=False):
     preset = recipe.preset
     with seeded(seed):
         network = build_network(preset)
-    sha256 = None
+    sha256 = "random"
     if weights != "random":
         load_into(network, weights, ignored=preset.ignored_keys, rename=KEY_NAMES.get(preset.key_names))
         sha256 = file_sha256(weights)
