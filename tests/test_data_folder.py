@@ -1,6 +1,7 @@
 """Own tiles: class folders or a CSV become lists, groups, a split and a protocol that loads."""
 import csv
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +68,20 @@ def test_the_protocol_describes_the_lists(root):
     near = protocol.family("near")
     assert (near.support, near.query, near.shots, near.queries) == ("train", "test", (1, 5, 10), 5)
     assert ("clp", "latent_aug", "Ridge") in near.methods and protocol.models["clp"].encoder is None
+
+
+def test_presets_and_their_weights_become_models_of_the_protocol(root):
+    Path("w.pth").write_bytes(b"weights")
+    Path("mine.py").write_text("kind = 'timm'\n")
+    prepare(root, *BY_PATIENT, "--models", "uni=w.pth", "mine.py=w.pth", "clp")
+    protocol = load_protocol("data/own/meta/protocol.py")
+    assert (protocol.models["uni"].encoder, protocol.models["uni"].weights) == ("configs/encoders/uni.py", "w.pth")
+    assert protocol.models["mine"].encoder == "mine.py" and protocol.models["clp"].needs_weights
+    assert {("uni", "latent_aug", "Ridge"), ("mine", "linear", "Ridge")} <= set(protocol.family("near").methods)
+    for models, words in (("unii=w.pth", "no preset configs/encoders/unii.py; did you mean 'uni'"),
+                          ("uni=absent.pth", "no such weights 'absent.pth'")):
+        with pytest.raises(UserError, match=words):
+            prepare(root, *BY_PATIENT, "--models", models, "--overwrite")
 
 
 def test_shots_and_queries_are_no_more_than_the_smallest_class_allows(root):

@@ -12,14 +12,18 @@ from conftest import ROOT
 
 from fewshot_wsi.commands import extract
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import read_json
+from fewshot_wsi.foundation.files import file_sha256, read_json, write_json
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.inputs import Inputs
+from fewshot_wsi.meta_test.origins import origin_warnings
+from fewshot_wsi.meta_test.protocol import load_protocol
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
+from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import Settings
 from fewshot_wsi.pipeline.plan import Plan
 from fewshot_wsi.pipeline.steps import dictionary_steps
+from fewshot_wsi.report.writing import write_report
 from lowshot.dictionary import bank_files
 
 
@@ -113,6 +117,74 @@ def test_one_encoder_has_a_dictionary_for_each_novel_class(world, run):
         found = read_json(path.parent / bank_files(settings.dictionary_folder, "B", 4)["json"])
         novel[label] = found["how"]["novel"]
     assert novel == {1: [1], 3: [3]}
+
+
+def test_a_dictionary_of_any_unlabelled_features_is_used_and_named_in_the_result(world, run):
+    protocol, path = world
+    base = path.parent / "mine.npy"
+    features = np.load(Path(protocol.workdir, "extracted_feats/enc/base.npy"))
+    np.save(base, features[::2])
+    done = run("wsi_workdir/dict_construction.py", "--model", "enc", "--base", base, "--protocol", path, "--dict_pth",
+               path.parent / "own", "--num_shift_vectors", 50)
+    assert done.returncode == 0 and f"4 prototypes of {len(features[::2])} features" in done.stdout, done.stderr
+    settings = Settings(protocol, "mix", "enc", "latent_aug", num_shots=2, dict_folder=str(path.parent / "own"))
+    outcome, = run_all([settings], quiet=True)
+    result = read_json(settings.result_file)
+    assert result["sets"]["base"] == str(base)
+    assert read_result(settings.result_file).sets["base"] == str(base)
+    again = run("wsi_workdir/dict_construction.py", "--model", "enc", "--base", base, "--protocol", path, "--dict_pth",
+                path.parent / "own", "--num_shift_vectors", 50)
+    assert "made from the same inputs before, kept" in again.stdout
+    np.save(base, features[1::2])
+    other = run("wsi_workdir/dict_construction.py", "--model", "enc", "--base", base, "--protocol", path, "--dict_pth",
+                path.parent / "own", "--num_shift_vectors", 50)
+    assert other.returncode == 2 and "made with other features_sha256" in other.stderr
+    wrong = run("wsi_workdir/dict_construction.py", "--model", "enc", "--base", base, "--novel_class", 3,
+                "--protocol", path)
+    assert wrong.returncode == 2 and "--base has no labels" in wrong.stderr
+
+
+def test_base_features_of_another_encoder_are_refused(world, run):
+    protocol, path = world
+    base, own = path.parent / "mine.npy", Path(protocol.workdir, "extracted_feats/enc/base.npy")
+    for file, weights in ((base, "1" * 64), (own, "2" * 64)):
+        features = np.load(own)
+        np.save(file, features)
+        write_json(file.with_suffix(".json"), {"encoder": "vit", "weights_sha256": weights,
+                                               "sha256": file_sha256(file)})
+    assert not run("wsi_workdir/dict_construction.py", "--model", "enc", "--base", base, "--protocol", path,
+                   "--dict_pth", path.parent / "own").returncode
+    settings = Settings(protocol, "mix", "enc", "latent_aug", num_shots=2, dict_folder=str(path.parent / "own"))
+    with pytest.raises(UserError, match="mine.npy, are of another encoder than those of enc .weights_sha256 differ"):
+        Inputs().prepare(settings)
+
+
+def test_an_encoder_that_saw_the_source_of_the_tiles_is_named_here_and_in_the_report(world, capfd):
+    protocol, path = world
+    for name in ("base", "test"):
+        file = Path(protocol.workdir, f"extracted_feats/enc/{name}.npy")
+        write_json(file.with_suffix(".json"), {
+            "encoder": "uni", "weights_sha256": "1" * 64, "sha256": file_sha256(file), "mpp": 0.5,
+            "pretraining_data": ["GTEx", "TCGA"], "license": "CC-BY-NC-ND-4.0", "citation": "Chen et al. 2024"})
+    text = path.read_text()
+    path.write_text(text.replace("slide=0),", "slide=0, source='TCGA-CRC-DX', mpp=0.25),"))
+    settings = Settings(load_protocol(path), "out", "enc", num_shots=2)
+    run_all([settings], quiet=True)
+    seen = "enc was pre-trained on TCGA, where the tiles of test come from (TCGA-CRC-DX)"
+    scale = "enc was pre-trained at 0.5 microns per pixel, the tiles of test have 0.25"
+    noticed = capfd.readouterr().err
+    assert seen in noticed and scale in noticed and "tiles of base" not in noticed
+    page, content = write_report([settings.result_file.parent], path.parent / "report", protocol=load_protocol(path))
+    text = Path(page).read_text()
+    assert all(words in text for words in (seen, scale, "CC-BY-NC-ND-4.0", "Chen et al. 2024", "GTEx, TCGA"))
+
+
+@pytest.mark.parametrize("source, data, warned", [
+    ("TCGA", ["TCGA"], True), ("tcga-coad", ["TCGA"], True), ("NCT", ["ImageNet-1k"], False), (None, ["TCGA"], False),
+    ("TCGA", "TCGA", False), ("TCGA", [3], False), ("", ["TCGA"], False)])
+def test_sources_are_compared_by_name(source, data, warned):
+    sets = {"support": "a", "query": "a", "support_source": source, "query_source": source, "query_mpp": "x"}
+    assert len(origin_warnings("m", {"pretraining_data": data, "mpp": 0.5}, sets)) == warned
 
 
 def test_the_pipeline_makes_the_dictionaries_that_its_runs_read(world):

@@ -4,6 +4,9 @@ Reads the features of one model (by default the set that the protocol names), le
 <workdir>/dict/<model>/NCT_{PROTO,COV,SHIFT}_BANK_<K>.npy with a JSON that says how they were made; where the classes
 left out are not those that the protocol says the model has never seen, they go to <workdir>/dict/<model>/wo_<classes>,
 as one encoder may need several dictionaries. What was made from the same inputs before is kept.
+
+--base FILE.npy takes the base features from any file of features instead, without labels, of the same encoder: tiles of
+another collection, or the unlabelled tiles of the user's own slides. Results name the file.
 """
 
 import argparse
@@ -17,8 +20,8 @@ EXAMPLE = "python wsi_workdir/dict_construction.py --model clp_wo_7 --novel_clas
 def main(argv=None):
     args = parse_args(argv)
     make_dictionary(load_protocol(args.protocol), args.model, novel_class=args.novel_class, features=args.features,
-                    folder=args.dict_pth, overwrite=args.overwrite, num_prototypes=args.num_prototypes,
-                    num_shift_vectors=args.num_shift_vectors, seed=args.seed)
+                    base_file=args.base, folder=args.dict_pth, overwrite=args.overwrite,
+                    num_prototypes=args.num_prototypes, num_shift_vectors=args.num_shift_vectors, seed=args.seed)
 
 
 def parse_args(argv):
@@ -30,8 +33,13 @@ def parse_args(argv):
     parser.add_argument("--num_prototypes", type=int, help="clusters (default: the protocol's, 16 as published)")
     parser.add_argument("--num_shift_vectors", type=int, help="shifts a cluster (default: the protocol's, 2000)")
     parser.add_argument("--features", help="set of base features (default: the protocol's, NCT_train)")
+    parser.add_argument("--base", metavar="FILE.npy", help="base features from this file, not from a set; no class is "
+                                                           "left out")
     parser.add_argument("--dict_pth", help="folder of the dictionaries (default <workdir>/dict)")
     parser.add_argument("--seed", type=int, help="of the shift bank (default: the protocol's)")
     parser.add_argument("--protocol", default=DEFAULT, help="(default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="build again, whatever is there")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.base and (args.features or args.novel_class):
+        parser.error("--base has no labels: leave out --features and --novel_class")
+    return args

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import write_text
+from fewshot_wsi.foundation.files import shipped, write_text
+from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.prepare_data.own_protocol import OwnSet, protocol_text
 from fewshot_wsi.prepare_data.publish import groups, lists, publish, table
 from fewshot_wsi.prepare_data.splits import grouped_split, stratified_split
@@ -66,8 +67,10 @@ def parse_args(argv):
     parser.add_argument("--held_out", type=float, default=0.2,
                         help="share of each class held out where no split is given; groups stay whole (default: 0.2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split and of the protocol (default: 0)")
-    parser.add_argument("--models", nargs="*", default=(), metavar="NAME",
-                        help="models of the protocol whose weights you bring, besides the encoders that need none")
+    parser.add_argument("--models", nargs="*", default=(), metavar="NAME[=FILE]",
+                        help="models of the protocol besides the encoders that need no weights: uni=FILE, weights for "
+                        "the preset configs/encoders/uni.py (or mine.py=FILE, a preset of yours); or the name of a "
+                        "ResNet whose weights you put in place")
     parser.add_argument("--out", type=Path, help="folder of lists and protocol (default: data/<name>)")
     parser.add_argument("--overwrite", action="store_true", help="replace lists and protocol that differ")
     args = parser.parse_args(argv)
@@ -78,7 +81,22 @@ def parse_args(argv):
     if args.csv and (args.group_part is not None or args.split_part is not None):
         parser.error("--group_part and --split_part read folders; a CSV has columns group and split")
     args.out = args.out or Path("data", args.name)
+    args.models = dict(map(named_model, args.models))
     return args
+
+
+def named_model(text):
+    """(name, (file of its preset, weights)) of 'uni=FILE' or 'mine.py=FILE'; (name, None) of a bare name."""
+    name, equals, weights = text.partition("=")
+    if not equals:
+        return name, None
+    file = name if name.endswith(".py") else f"configs/encoders/{name}.py"
+    if not shipped(file).is_file():
+        known = sorted(path.stem for path in shipped("configs/encoders/uni.py").parent.glob("*.py"))
+        raise UserError(f"--models {text}: no preset {file}{nearest_known(name, known)}")
+    if not Path(weights).exists():
+        raise UserError(f"--models {text}: no such weights {weights!r}")
+    return Path(file).stem, (file, weights)
 
 
 def read_table(args):
@@ -145,7 +163,7 @@ def refuse_one_sided(counts, classes):
 
 def describe(args, classes, counts, grouped):
     meta = args.out / "meta"
-    return OwnSet(name=args.name, root=args.root.as_posix(), meta=meta, classes=classes, models=tuple(args.models),
+    return OwnSet(name=args.name, root=args.root.as_posix(), meta=meta, classes=classes, models=args.models,
                   train=int(counts[0].sum()), fewest_train=int(counts[0].min()), fewest_test=int(counts[1].min()),
                   seed=args.seed,
                   slide=args.group_part if (args.group_part or 0) >= 0 else None,

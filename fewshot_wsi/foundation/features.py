@@ -32,6 +32,7 @@ SCHEMA = 1
 EXTRACT = "python wsi_workdir/extract.py"
 # what decides the numbers; a new version of the code, another batch size or device is written down, not compared
 IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256")
+ENCODER = ("encoder", "weights_sha256", "config_sha256")  # of these, what says which encoder made features
 _CHUNK = 65536  # rows looked at in one go, so that checks need little memory
 
 

@@ -6,7 +6,7 @@ import typing
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.keys import check_keys
 
-_PLAIN = {str: "text in quotes", int: "a whole number", bool: "True or False", dict: "a dict",
+_PLAIN = {str: "text in quotes", int: "a whole number", float: "a number", bool: "True or False", dict: "a dict",
           tuple: "a list such as (1,) or (1, 5)", type(None): "None"}
 
 
@@ -31,7 +31,9 @@ def checked(kind, value, where, hidden=()):
     values = {key: frozen(item) for key, item in value.items()}
     for key, item in values.items():
         kinds = _plain_types(fields[key].type)
-        if type(item) not in kinds:
+        if type(item) is int and float in kinds:
+            values[key] = float(item)
+        elif type(item) not in kinds:
             raise UserError(f"{where}: {key} is {item!r}; expected {' or '.join(_PLAIN[one] for one in kinds)}")
     return values
 

@@ -12,6 +12,7 @@ from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256
 from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.design import make_design
 from fewshot_wsi.meta_test.evaluate import Job
+from fewshot_wsi.meta_test.origins import origin_warnings
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
 from fewshot_wsi.meta_test.settings import Settings
 from fewshot_wsi.meta_test.sources import Sources
@@ -67,14 +68,15 @@ class Inputs:
             raise UserError(f"{s.model}: the features of {names[0]} are {dim} wide, those of {names[1]} {query_dim}; "
                             "extract both with the same weights")
         tasks = self._tasks(s, support_labels, query_labels)
+        dictionary, base = self._dictionary(s, dim) if s.uses_dictionary else (None, None)
         hashes = {"tasks": tasks.identity, "support_features": xs_hash, "query_features": xq_hash,
                   "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
-                  "dictionary": self._dictionary(s, dim) if s.uses_dictionary else None}
+                  "dictionary": dictionary}
         if s.aug_times > 1:
             hashes["views"] = self._views(s, np.unique(tasks.support), dim)
         views = max(1, s.aug_times)
         bounds = chunk_bounds(tasks.num_tasks, tasks.support.shape[1] * views, dim)
-        run = Run(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes), bounds)
+        run = Run(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes, base), bounds)
         return run if s.open == "formula" else self._with_design(run, dim)
 
     def _with_design(self, run, dim):
@@ -146,7 +148,7 @@ class Inputs:
         return tasks
 
     def _dictionary(self, s, dim):
-        """Identity of the dictionary."""
+        """(identity of the dictionary, file of its base features where they are from no set of the protocol)."""
         folder, spec = s.dictionary_folder, s.protocol.dictionary
 
         def make():
@@ -155,15 +157,27 @@ class Inputs:
             found = load_dictionary(folder, spec.prefix, s.num_prototypes, dim, s.dictionary_command)
             made_from = found.how.get("features_sha256")
             base = s.protocol.features_file(s.model, spec.set)
-            if made_from and base.exists() and made_from != features_sha256(base):
+            if found.how.get("base_file"):
+                self._check_base(s, found)
+            elif made_from and base.exists() and made_from != features_sha256(base):
                 raise UserError(f"{folder}: the dictionary was built from other features than {base}; build it again "
                                 f"with {s.dictionary_command} --overwrite")
             shown = sorted(set(s.novel) - set(found.how.get("novel", s.novel)))
-            if shown:
+            if shown and not found.how.get("base_file"):
                 print(f"notice: {folder}: the dictionary was built with the novel classes {shown} in it; "
                       f"{s.dictionary_command} --overwrite leaves them out", file=sys.stderr)
-            return found.identity
+            return found.identity, found.how["features"] if found.how.get("base_file") else None
         return self._once(("dictionary", folder, s.num_prototypes, s.novel), make)
+
+    def _check_base(self, s, dictionary):
+        """UserError where base features from a file and the tasks' features are of two encoders."""
+        made = read_provenance(s.protocol.features_file(s.model, s.family.support)) or {}
+        other = [key for key, value in dictionary.how["encoder"].items()
+                 if value and made.get(key) and value != made[key]]
+        if other:
+            raise UserError(f"{s.dictionary_folder}: its base features, {dictionary.how['features']}, are of another "
+                            f"encoder than those of {s.model} ({', '.join(other)} differ); extract them with the same "
+                            "encoder and weights, then build the dictionary again")
 
     def _views(self, s, rows, dim):
         """Hash of the augmented views of the tiles `rows`; UserError where one is missing or of another encoder."""
@@ -215,16 +229,22 @@ class Inputs:
             save_tasks(path, tasks)
         return path
 
-    def _head(self, s, tasks, hashes):
+    def _head(self, s, tasks, hashes, base):
         protocol, family = s.protocol, s.family
         sets, named = {}, tasks.meta.get("groups", (None, None))  # a table given to generate_task.py comes first
         for side, name, groups in zip(("support", "query"), (family.support, family.query), named, strict=True):
             listed = protocol.set(name)
             sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": groups or listed.groups,
                      f"{side}_slide": listed.slide}
+            sets |= {f"{side}_{key}": value for key in ("source", "mpp") if (value := getattr(listed, key)) is not None}
+        if base is not None:
+            sets["base"] = base
+        encoder = read_provenance(protocol.features_file(s.model, family.support))
+        for line in origin_warnings(s.model, encoder, sets):
+            self._once(("notice", line), lambda line=line: print(f"notice: {line}", file=sys.stderr))
         return {"evaluation": EVALUATION, "config": s.config, "classes": list(s.classes),
                 "class_groups": s.class_groups, "hashes": hashes, "sets": sets,
-                "encoder": read_provenance(protocol.features_file(s.model, family.support)),
+                "encoder": encoder,
                 "tasks": {"num_tasks": tasks.num_tasks, "ways": tasks.ways, "shots": tasks.shots,
                           "queries": tasks.queries, "file": Path(tasks.path).as_posix()}}
 

@@ -32,6 +32,8 @@ class ImageSet:
     groups: str | None = None   # CSV path,group: patients, originals; for sampling='grouped' and open intervals
     slide: int | None = None    # which component of the path names the slide (0 = first), None where unknown
     views: str | None = None    # extraction config of augmented views; None: `config` with the views' name in it
+    source: str | None = None   # collection that the tiles come from, such as TCGA; warned of where an encoder saw it
+    mpp: float | None = None    # microns per pixel of the tiles; warned of where an encoder was trained at others
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,8 @@ def _check(p):
     if p.open not in OPEN:
         raise UserError(f"{p.path}: open {p.open!r}{nearest_known(p.open, OPEN)}")
     for name, image_set in p.sets.items():
+        if image_set.mpp is not None and not 0 < image_set.mpp < float("inf"):
+            raise UserError(f"{p.path}: sets.{name}: mpp is {image_set.mpp!r}; expected microns per pixel, above 0")
         _lookup(p.classes, image_set.classes, "class list", f"{p.path}: sets.{name}")
     _lookup(p.sets, p.dictionary.set, "set", f"{p.path}: dictionary")
     base = p.classes_of(p.dictionary.set)

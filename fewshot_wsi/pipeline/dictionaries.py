@@ -1,25 +1,38 @@
 """The base dictionary of one model: from its features to the files of the dictionary, unless they are there."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import features_sha256, labels_sha256, load_features, load_set
+from fewshot_wsi.foundation.features import (
+    ENCODER,
+    features_sha256,
+    labels_sha256,
+    load_features,
+    load_set,
+    read_provenance,
+)
 from fewshot_wsi.foundation.files import read_json
 from fewshot_wsi.meta_test.protocol import parse_novel
 from fewshot_wsi.meta_test.remedies import extract_command
 from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary
 
 
-def make_dictionary(protocol, model, *, novel_class=None, features=None, folder=None, overwrite=False, **given):
+def make_dictionary(protocol, model, *, novel_class=None, features=None, base_file=None, folder=None, overwrite=False,
+                    **given):
     """Build the dictionary of `model` and say what was built; the same one is kept, another one is a UserError.
 
-    novel_class: text as '7' or '78', the classes to leave out; None: those that the protocol says the model has never
-    seen. features: name of the set of base features, else the protocol's. folder: of the dictionaries, else
-    <workdir>/dict. given: num_prototypes, num_shift_vectors, seed; where None, the protocol's. overwrite: build again.
+    novel_class: text as '7' or '78', the classes to leave out; None: those that the protocol says the model has
+    never seen. features: name of the set of base features, else the protocol's. base_file: a .npy of base features
+    instead, without labels, so that no class is left out. folder: of the dictionaries, else <workdir>/dict. given:
+    num_prototypes, num_shift_vectors, seed; where None, the protocol's. overwrite: build again.
     """
-    base, inputs = _base_features(protocol, model, features or protocol.dictionary.set, novel_class)
+    if base_file is None:
+        base, inputs = _base_features(protocol, model, features or protocol.dictionary.set, novel_class)
+    else:
+        base, inputs = _base_from_file(base_file)
     settings = _settings(protocol, given)
     folder, prefix = protocol.dictionary_folder(model, tuple(inputs["novel"]), folder), protocol.dictionary.prefix
     path = bank_files(folder, prefix, settings["num_prototypes"])["PROTO"]
@@ -50,6 +63,14 @@ def _base_features(protocol, model, name, novel_class):
     features, labels = load_set(path, protocol.labels_file(name), len(classes), make)
     return features[~np.isin(labels, novel)], {**inputs, "features_sha256": features_sha256(path),
                                                "labels_sha256": labels_sha256(labels)}
+
+
+def _base_from_file(path):
+    """(features (N, D), what they were: a dict for the JSON)."""
+    features, made = load_features(path), read_provenance(path) or {}
+    return features, {"features": str(Path(path).absolute()), "base_file": True, "novel": [],
+                      "features_sha256": features_sha256(path), "labels_sha256": None,
+                      "encoder": {key: made.get(key) for key in ENCODER}}
 
 
 def _settings(protocol, given):

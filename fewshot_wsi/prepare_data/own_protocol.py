@@ -1,6 +1,6 @@
 """Text of a protocol file for a data set of one's own: few-shot tasks from the training to the held-out list."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SHOTS = (1, 5, 10)
@@ -20,7 +20,7 @@ class OwnSet:
     fewest_test: int
     groups: str | None = None  # path of the group table
     slide: int | None = None   # which folder of a path names the slide
-    models: tuple = ()       # names of weights brought along
+    models: dict = field(default_factory=dict)  # name: (file of its preset, weights), or None: weights of a ResNet
     seed: int = 0
 
 
@@ -30,7 +30,7 @@ def protocol_text(own):
     shots = tuple(shot for shot in SHOTS if shot <= own.fewest_train)
     queries = min(QUERIES, own.fewest_test)
     models = [f"    {name!r}: dict(encoder={name!r})," for name in ENCODERS if name not in own.models]
-    models += [f"    {name!r}: dict(),  # weights: {workdir(own)}/pretrained_weights/{name}.pth" for name in own.models]
+    models += [_model_row(own, name, preset) for name, preset in own.models.items()]
     methods = [f"        ({name!r}, {mode!r}, 'Ridge')," for name in (*own.models, *ENCODERS)
                for mode in ("linear", "latent_aug") if mode == "linear" or name not in ENCODERS[1:]]
     groups = f",\n               groups={own.groups!r}" if own.groups else ""
@@ -57,6 +57,13 @@ def protocol_text(own):
         "tasks = dict(near=dict(",
         f"    support='train', query='test', shots={shots!r}, queries={queries}, num_tasks=1000,",
         "    methods=(", *methods, "    )))", ""])
+
+
+def _model_row(own, name, preset):
+    if preset is None:
+        return f"    {name!r}: dict(),  # weights: {workdir(own)}/pretrained_weights/{name}.pth"
+    file, weights = preset
+    return f"    {name!r}: dict(encoder={file!r}, weights={weights!r}),"
 
 
 def workdir(own):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from fewshot_wsi.meta_test.origins import origin_warnings
 from fewshot_wsi.report.overview import CLOSED, chance_of, percent, with_half
 from fewshot_wsi.report.published import match_published, summarise
 from fewshot_wsi.report.selection import SANITY, partners
@@ -204,7 +205,13 @@ def leakage_lines(runs):
             clean[leak.kind][run.evaluation] = leak.queries == 0
     lines = [f"{kind}: checked, none in {', '.join(task for task, none in tasks.items() if none)}."
              for kind, tasks in clean.items() if any(tasks.values())]
-    return lines + [f"{kind}: not checked for {', '.join(tasks)}; {why}." for (kind, why), tasks in unknown.items()]
+    lines += [f"{kind}: not checked for {', '.join(tasks)}; {why}." for (kind, why), tasks in unknown.items()]
+    return lines + [f"{line}." for line in _origins(runs)]
+
+
+def _origins(runs):
+    return list(dict.fromkeys(
+        line for run in runs for line in origin_warnings(run.config["model"], run.encoder, run.sets)))
 
 
 def sanity_table(runs):
@@ -269,4 +276,4 @@ def in_short(evidence, main, compared, matches):
         share, leak, run = max(leaks, key=lambda item: item[0])
         lines.append("Leakage: none of what could be checked." if not share else
                      f"Leakage: at most {100 * share:.2g} % of queries are affected ({leak.kind}; {run.evaluation}).")
-    return lines
+    return [*lines, *(f"{line}." for line in _origins(evidence.runs))]

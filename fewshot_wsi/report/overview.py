@@ -205,10 +205,16 @@ def _encoders(runs):
     seen = {}
     for run in runs:
         seen.setdefault((run.config["model"], run.sets["support"], run.hashes["support_features"]), run.encoder or {})
+    if any(encoder.get("license") for encoder in seen.values()):
+        table.columns.extend([Column("Licence"), Column("Pre-trained on"), Column("Citation")])
     for (model, name, features), encoder in sorted(seen.items()):
         table.rows.append([text_cell(model), text_cell(encoder.get("encoder")), number_cell(encoder.get("dim"), "{}"),
                            text_cell((encoder.get("weights_sha256") or "")[:12]), text_cell((features or "")[:12]),
                            text_cell(name), text_cell(encoder.get("code_version"))])
+        if len(table.columns) > len(table.rows[-1]):
+            table.rows[-1] += [text_cell(encoder.get("license")),
+                               text_cell(", ".join(encoder.get("pretraining_data") or ())),
+                               text_cell(encoder.get("citation"))]
     return table
 
 
