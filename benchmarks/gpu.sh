@@ -2,7 +2,7 @@
 # What a GPU brings and whether it is right, in at most nine minutes; all figures in one folder.
 #   python benchmarks/gpu_pack.py TILES PACK         # once, on any machine
 #   bash benchmarks/gpu.sh PACK OUT [PART …]         # on the GPU machine
-# Parts: right, fast, meta, near, learn (these by default), and compile, which takes minutes more.
+# Parts: right, fast, meta, near, learn (these by default); compile and encoders, which take minutes more.
 # Each part has a time limit of its own, and one that fails keeps no other from running. EPOCHS: of learn [160].
 set -u
 cd "$(dirname "$0")/.."
@@ -55,8 +55,9 @@ for name; do
             --out "$out/compile.json" ;;
         meta) part 60 meta "$PYTHON" benchmarks/gpu_meta_test.py --profile "$out/meta.profile.txt" ;;
         near) part 120 near "$PYTHON" benchmarks/protocols.py --only near --models 1 --device cuda ;;
+        encoders) part 280 encoders "$PYTHON" benchmarks/gpu_encoders.py --out "$out/encoders.json" ;;
         learn) part 240 learn bash -c learn ;;
-        *) echo "error: part '$name'; there are right, fast, meta, near, learn and compile" >&2; exit 2 ;;
+        *) echo "error: part '$name'; there are right, fast, meta, near, learn, compile and encoders" >&2; exit 2 ;;
     esac
 done
 exit $failed
