@@ -11,6 +11,10 @@ import sys
 import pytest
 from conftest import ROOT
 
+from openselfsup.apis.recipe import preset_recipe
+from openselfsup.encoders import build_encoder
+from openselfsup.encoders.presets import load_preset
+
 NUMBER = r"[-+]?\d+\.\d+"
 
 
@@ -54,3 +58,22 @@ def test_snippets_of_the_recipes_run(title, code):
 def test_every_recipe_has_a_snippet():
     assert [title for title, _ in snippets()] == [f"Add a{'n' * (what[0] in 'aeiou')} {what}" for what in (
         "classifier", "encoder", "data set", "statistic")]
+
+
+def test_the_table_of_presets_is_that_of_their_files():
+    text = (ROOT / "docs/ENCODERS.md").read_text()
+    rows = {name: cells.split(" | ") for name, cells in re.findall(r"^\| \[`(\w+)`\]\([^)]+\) \| (.+) \|$", text, re.M)}
+    found = {path.stem: load_preset(str(path)) for path in (ROOT / "configs/encoders").glob("*.py")}
+    assert rows.keys() == found.keys()
+    for name, (kind, _, pooling, width, parameters, license) in rows.items():
+        preset = found[name]
+        assert (kind, pooling, width, license) == (preset.kind, preset.pooling, f"{preset.width:,}", preset.license)
+        assert parameters == (f"{preset.parameters / 1e6:,.1f} M" if preset.parameters else "–")
+
+
+def test_the_preset_that_the_document_shows_is_one(tmp_path):
+    text = (ROOT / "docs/ENCODERS.md").read_text()
+    code, = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    (tmp_path / "mine.py").write_text(code)
+    encoder = build_encoder(None, "random", preset_recipe(str(tmp_path / "mine.py")), "cpu")
+    assert encoder.dim == 384

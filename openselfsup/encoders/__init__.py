@@ -60,8 +60,7 @@ def build_encoder(name, pretrained, recipe, device, seed=0, trust=False, runtime
         encoder = _build(name, pretrained, recipe, device, seed, trust)
         return encoder if runtime == "torch" else _with_openvino(encoder)
     except torch.OutOfMemoryError:
-        raise UserError(f"{pretrained or name}: the memory of {device} does not hold this network; use --device cpu"
-                        ) from None
+        raise UserError(f"{recipe.path}: the memory of {device} does not hold this network; use --device cpu") from None
 
 
 def _build(name, pretrained, recipe, device, seed, trust):
