@@ -38,6 +38,8 @@ def written_out(clf, augmentation, support, labels, query, numbers=None):
     """scikit-learn, to its optimum, on all augmented rows."""
     estimator = {"Ridge": RidgeClassifier(), "nearest_centroid": NearestCentroid(),
                  "logistic_regression": LogisticRegression(max_iter=20000, tol=1e-9)}[clf]
+    if clf == "logistic_regression" and np.abs(support).max() > 100:  # lbfgs does not get there
+        estimator = LogisticRegression(solver="newton-cholesky", max_iter=300, tol=1e-9)
     numbers = range(len(support)) if numbers is None else numbers
     rows = [augmentation.augment(z, "", t).reshape(-1, z.shape[1]) for t, z in zip(numbers, support, strict=True)]
     names = np.repeat(labels, augmentation.n_aug)
@@ -165,12 +167,8 @@ def test_large_features_take_the_float64_factor():
 def test_features_of_any_size_are_classified_as_written_out_or_refused(clf):
     dictionary, support, labels, query = world(scale=1e6)
     augmentation = LatentShifts(dictionary, 20)
-    if clf == "logistic_regression":  # the penalty is lost in rounding
-        with pytest.raises(UserError, match="too large, or too uneven, for the batched solver"):
-            predict(clf, support, labels, query, augmentation=augmentation)
-    else:
-        want = written_out(clf, augmentation, support, labels, query)
-        assert (predict(clf, support, labels, query, augmentation=augmentation) == want).mean() > 0.98
+    want = written_out(clf, augmentation, support, labels, query)
+    assert (predict(clf, support, labels, query, augmentation=augmentation) == want).mean() > 0.98
     huge = make_dictionary(dictionary.prototypes * 1e24, dictionary.covariances * 1e48, num_shift_vectors=20)
     with pytest.raises(UserError, match="features reach 1e.30, too large for latent augmentation"):
         predict(clf, support * np.float32(1e24), labels, query * np.float32(1e24),

@@ -23,7 +23,7 @@ from lowshot.resampling import Design
 from lowshot.solvers.device import choose_device
 from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
 
-EVALUATION = 1  # raise it when the same inputs are to give other predictions
+EVALUATION = 2  # raise it when the same inputs are to give other predictions
 
 
 @dataclass(frozen=True, eq=False)

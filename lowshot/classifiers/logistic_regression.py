@@ -2,10 +2,10 @@
 
 Minimised: Σ over rows of cross-entropy(softmax(W·x + b), y) + ½|W|². With two classes scikit-learn fits one vector v
 with ½|v|²; as W = (−v/2, v/2) that is ½·2·|W|², so the penalty is 2 there and 1 otherwise. The optimum has Σ_c W_c = 0.
-The stopping rule is in `descent.minimise`.
+The stopping rule is in `descent.minimise`. Features far from unit length go to `descent.newton`, in float64.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -14,13 +14,15 @@ from sklearn.linear_model import LogisticRegression
 from lowshot.classifiers import Classifier, register
 from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.augmented import AugmentedRows
-from lowshot.solvers.descent import minimise
+from lowshot.solvers.descent import minimise, newton
 from lowshot.solvers.shift_space import shift_space
 
 # where to stop: decrease of the summed loss still to be had, in nats, and as a share of what the first step promised
 LINEAR_TOLERANCE = 1e-8, 1e-8
+NEWTON_TOLERANCE = 1e-10, 1e-12
 SAMPLED_TOLERANCE = 1e-2, 1e-5  # the loss is a sum over thousands of rows here
 COARSE_TOLERANCE = 1e-1, 1e-4
+UNIT = 0.25, 4.0          # mean squared length of supports between which `minimise` stops where it should
 JITTER = 1e-12            # of the mean squared length of a row: repeated supports make the kernel singular
 
 
@@ -41,14 +43,25 @@ def batched(support, labels, ways, query):
         coordinates = np.linalg.cholesky(kernel + jitter[:, None, None] * np.eye(rows.shape[1]))
     else:
         coordinates = rows
-    problem = _Linear(coordinates, one_hot(labels, ways), penalty_of(ways))
-    start = np.zeros((len(rows), ways, coordinates.shape[2] + 1))
-    solved, _ = minimise(problem, start, lambda first: limit(LINEAR_TOLERANCE, first))
+    solved = _solve_linear(coordinates, one_hot(labels, ways), off_scale(support))
     weights, bias = solved[:, :, :-1], solved[:, :, -1:]
     if small:
         dual = np.linalg.solve(np.swapaxes(coordinates, 1, 2), np.swapaxes(weights, 1, 2))  # (T, n, ways)
         weights = np.swapaxes(dual, 1, 2) @ rows
     return np.argmax((query - centre) @ np.swapaxes(weights, 1, 2) + np.swapaxes(bias, 1, 2), axis=2)
+
+
+def _solve_linear(rows, targets, off):
+    """Weights (T, k, w+1) of rows (T, n, w) and targets (T, k, n). off (T,) bool: which tasks go to `newton`."""
+    penalty = penalty_of(targets.shape[1])
+    solved = np.zeros((len(rows), targets.shape[1], rows.shape[2] + 1))
+    if not off.all():
+        problem = _Linear(rows[~off], targets[~off], penalty)
+        solved[~off], _ = minimise(problem, solved[~off], lambda first: limit(LINEAR_TOLERANCE, first))
+    if off.any():
+        problem = _ByClass(rows[off], targets[off], penalty)
+        solved[off] = newton(problem, solved[off], partial(limit, NEWTON_TOLERANCE))
+    return solved
 
 
 def sampled(support, labels, ways, query, draws, augmentation):
@@ -60,9 +73,14 @@ def sampled(support, labels, ways, query, draws, augmentation):
     """
     space = shift_space(augmentation.dictionary)
     clusters = augmentation.nearest(support)
-    rows = AugmentedRows.of_task(support, clusters, draws, space)
-    lead = space.lead_width(rows.shots * len(support), ways)
-    targets = np.repeat(one_hot(labels, ways).astype(np.float32), rows.shots, axis=1)[None]  # (1, ways, n·A)
+    lead = space.lead_width((draws.shape[1] + 1) * len(support), ways)
+    targets = np.repeat(one_hot(labels, ways), draws.shape[1] + 1, axis=1)[None]  # (1, ways, n·A)
+    if off_scale(support):
+        rows = AugmentedRows.of_task_in_float64(support, clusters, draws, space)
+        problem = _Sampled(rows, targets.astype(np.float64), penalty_of(ways), clusters, space, lead, renew=())
+        weights = newton(problem, np.zeros((1, ways, support.shape[1] + 1)), partial(limit, NEWTON_TOLERANCE))
+        return rows.predict(weights[0], query)
+    rows, targets = AugmentedRows.of_task(support, clusters, draws, space), targets.astype(np.float32)
     coarse = _Sampled(rows.leading(lead), targets, penalty_of(ways), clusters, space, lead, renew=(0, 1, 2, 4))
     start = np.zeros((1, ways, lead + 1))
     weights, first = minimise(coarse, start, lambda first: limit(COARSE_TOLERANCE, first))
@@ -71,6 +89,12 @@ def sampled(support, labels, ways, query, draws, augmentation):
     fine = _Sampled(rows, targets, penalty_of(ways), clusters, space, lead, renew=(0,))
     weights, _ = minimise(fine, weights, lambda _: limit(SAMPLED_TOLERANCE, first))
     return rows.predict(weights[0], query)
+
+
+def off_scale(support):
+    """(…,) bool: where supports (…, n, D) are far from unit length, by their mean square."""
+    square = np.einsum("...ij,...ij->...", support, support, dtype=np.float64) / support.shape[-2]
+    return (square < UNIT[0]) | (square > UNIT[1])
 
 
 def limit(tolerance, first):
@@ -106,6 +130,18 @@ class _Linear:
         return lambda vectors: vectors @ inverse
 
 
+class _ByClass(_Linear):
+    """The same with the inverse Hessian of each class as preconditioner, for `descent.newton`."""
+
+    def precondition(self, shares):
+        """Inverse of Xᵀ diag(p_a (1 − p_a)) X + penalty, class by class."""
+        heavy = np.sqrt(shares * (1 - shares))[..., None] * self.rows[:, None]        # (T, k, n, w+1)
+        hessian = np.swapaxes(heavy, 2, 3) @ heavy
+        hessian[..., range(hessian.shape[2]), range(hessian.shape[2])] += self.penalty
+        inverse = np.linalg.inv(hessian)
+        return lambda vectors: (inverse @ vectors[..., None])[..., 0]
+
+
 class _Sampled:
     """Logistic regression of one task (T = 1) on AugmentedRows of some width ≥ lead; see `descent.minimise`."""
 
@@ -114,7 +150,7 @@ class _Sampled:
         self.clusters, self.space, self.lead = clusters, space, lead
 
     def forward(self, weights):
-        logits = self.rows.forward(weights[0].astype(np.float32))
+        logits = self.rows.forward(weights[0].astype(self.rows.supports.dtype))
         return logits.reshape(1, len(logits), -1)
 
     def backward(self, values):
@@ -123,7 +159,7 @@ class _Sampled:
     def precondition(self, shares):
         ways, lead = shares.shape[1], self.lead
         shares = shares[0].reshape(ways, -1, self.rows.shots)        # (k, n, A)
-        factor = cho_factor(self._lead_hessian(shares), check_finite=False)
+        factor = _factor(self._lead_hessian(shares))
         tail = self._tail_inverse(shares)
 
         def apply(gradient):
@@ -174,6 +210,16 @@ class _Sampled:
     def _lead_rows(self):
         supports = self.rows.supports[:, :self.lead].astype(np.float64)
         return np.concatenate([supports, np.ones((len(supports), 1))], axis=1)
+
+
+def _factor(matrix):
+    """Cholesky factor of a positive definite matrix, its diagonal raised where rounding makes it indefinite."""
+    jitter = 0.0
+    while True:
+        try:
+            return cho_factor(matrix + jitter * np.eye(len(matrix)) if jitter else matrix, check_finite=False)
+        except np.linalg.LinAlgError:
+            jitter = max(10 * jitter, JITTER * np.trace(matrix) / len(matrix))
 
 
 def _on_device():

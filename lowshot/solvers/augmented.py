@@ -39,6 +39,18 @@ class AugmentedRows:
             np.take(space.bank(k), rows[start:stop] - number * size, axis=0, out=shifts[start:stop], mode="clip")
         return cls(rotated, shifts, drawn, centre, space.basis)
 
+    @classmethod
+    def of_task_in_float64(cls, support, clusters, draws, space):
+        """As `of_task`, but in float64: for features whose columns are of very different scales."""
+        basis, size = space.eigen[0], space.dictionary.num_shift_vectors
+        centre = support.mean(axis=0, dtype=np.float64)
+        flat, drawn = np.unique(clusters[:, None] * size + draws, return_inverse=True)
+        shifts = np.empty((len(flat), support.shape[1]))
+        for k in np.unique(flat // size):
+            chosen = flat // size == k
+            shifts[chosen] = space.dictionary.shifts(k)[flat[chosen] % size]
+        return cls((support - centre) @ basis, shifts @ basis, drawn.reshape(draws.shape), centre, basis)
+
     @property
     def shots(self):
         """A: rows that one support stands for."""
@@ -50,24 +62,24 @@ class AugmentedRows:
         return AugmentedRows(supports, shifts, self.drawn, self.centre, self.basis)
 
     def forward(self, weights):
-        """Logits (k, n, A) float32 of weights (k, D+1) float32, the last column the biases."""
+        """Logits (k, n, A) of weights (k, D+1), the last column the biases; all of the rows' dtype, float32."""
         linear = np.ascontiguousarray(weights[:, :-1])
         own = linear @ self.supports.T + weights[:, -1:]            # (k, n)
-        logits = np.empty((*own.shape, self.shots), dtype=np.float32)
+        logits = np.empty((*own.shape, self.shots), dtype=self.supports.dtype)
         logits[:, :, 0] = own
         by_shift = np.ascontiguousarray((self.shifts @ linear.T).T)     # (k, m)
         np.add(by_shift[:, self.drawn], own[:, :, None], out=logits[:, :, 1:])
         return logits
 
     def backward(self, values):
-        """(k, D+1) float32: Σ over rows of values (k, n, A) float32 times the row, and at the end Σ of values."""
+        """(k, D+1): Σ over rows of values (k, n, A) times the row, and at the end Σ of values; float32 as the rows."""
         own = values.sum(axis=2)                                    # (k, n)
         drawn = self.drawn.ravel()
         by_shift = np.array([np.bincount(drawn, one.ravel(), len(self.shifts)) for one in values[:, :, 1:]])
-        linear = by_shift.astype(np.float32) @ self.shifts + own @ self.supports
+        linear = by_shift.astype(self.shifts.dtype) @ self.shifts + own @ self.supports
         return np.concatenate([linear, own.sum(axis=1, keepdims=True)], axis=1)
 
     def predict(self, weights, query):
         """Classes (q,) of query (q, D), as it came, by weights (k, D+1) of the rotated, centred rows."""
-        turned = weights[:, :-1].astype(np.float32) @ self.basis.T  # (k, D)
+        turned = weights[:, :-1].astype(self.supports.dtype) @ self.basis.T  # (k, D)
         return np.argmax((query - self.centre) @ turned.T + weights[:, -1], axis=1)

@@ -10,7 +10,14 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 
-from lowshot.classifiers.logistic_regression import COARSE_TOLERANCE, SAMPLED_TOLERANCE, limit, penalty_of
+from lowshot.classifiers.logistic_regression import (
+    COARSE_TOLERANCE,
+    SAMPLED_TOLERANCE,
+    limit,
+    off_scale,
+    penalty_of,
+)
+from lowshot.classifiers.logistic_regression import sampled as sampled_alone
 from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.descent import conjugate_gradients, minimise
 from lowshot.solvers.shift_space import LEAD, shift_space
@@ -21,6 +28,9 @@ ROW_BYTES = 4 * 2**30  # of augmented rows at once, at most; and no more than a 
 def sampled(weights_of, support, labels, ways, query, draws, augmentation, device):
     """Classes (T, q) in [0, ways) int64. weights_of: `Classifier.on_device()`. support (T, n, D), labels (T, n), query
     (T, q, D), draws (T, n, A−1): as in `lowshot.prediction`. device: a PyTorch device name."""
+    if weights_of is logistic_regression and off_scale(support).any():  # float32 does not do: one by one, on the CPU
+        return np.stack([sampled_alone(*task, augmentation) for task in zip(
+            support, labels, [ways] * len(support), query, draws, strict=True)])
     bank = device_bank(augmentation.dictionary, device)
     clusters = augmentation.nearest(support)
     member = one_hot(labels, ways)

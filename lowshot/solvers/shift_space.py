@@ -34,7 +34,7 @@ class ShiftSpace:
 
     @cached_property
     def eigen(self):
-        """basis (D, D) float32, columns by descending variance; their second moments (D,), pooled over clusters."""
+        """basis (D, D) float64, columns by descending variance; their second moments (D,), pooled over clusters."""
         d = self.dictionary
         weights = np.asarray(d.how.get("counts", np.ones(len(d))), dtype=np.float64)
         weights = weights / weights.sum()
@@ -43,11 +43,12 @@ class ShiftSpace:
         for weight, covariance in zip(weights, d.covariances, strict=True):
             pooled += weight * covariance
         values, vectors = np.linalg.eigh(pooled)
-        return np.ascontiguousarray(vectors[:, ::-1], dtype=np.float32), values[::-1].clip(0)
+        return vectors[:, ::-1], values[::-1].clip(0)
 
-    @property
+    @cached_property
     def basis(self):
-        return self.eigen[0]
+        """(D, D) float32."""
+        return np.ascontiguousarray(self.eigen[0], dtype=np.float32)
 
     def bank(self, k):
         """(S, D) float32: the shifts of cluster k, rotated."""
