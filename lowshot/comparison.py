@@ -1,4 +1,4 @@
-"""Is one method better than another? Paired, task by task, on the same tasks.
+"""Does one method exceed another? Paired, task by task, on the same tasks.
 
 Two questions, two p values. `p` of the sign-flip permutation over tasks speaks of further tasks from the same images
 (closed). `open.p` speaks of new images, slides or patients: it counts units, not tasks, and belongs to the open
@@ -28,7 +28,7 @@ class Comparison:
     """
     closed: Interval        # mean difference, t over tasks
     open: Interval | None   # for new units of the same source; None where no units were given
-    won: float              # share of tasks where A is better
+    won: float              # share of tasks where A has the higher score
     tied: float             # share of tasks with equal scores
     p: float                # sign-flip permutation, two-sided
     way: str                # how p was found: `sign_flip.EXACT`, SADDLEPOINT or DRAWN

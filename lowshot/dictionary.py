@@ -23,7 +23,7 @@ from fewshot_wsi.foundation.seeds import generator
 SCHEMA = 1
 CONSTRUCT = "python wsi_workdir/dict_construction.py"
 JITTER = 1e-10            # of the mean variance, added to the diagonal so that a Cholesky factor exists
-SHIFT_CACHE_BYTES = 2**28  # of drawn shifts held in memory
+SHIFT_CACHE_BYTES = 2**28  # of sampled shifts held in memory
 SHIFT_FILE_LIMIT = 2**29  # bytes; a larger shift bank is rebuilt instead of stored
 
 
@@ -34,7 +34,7 @@ class Dictionary:
     prototypes: (K, D) float64, the mean of each cluster's stored features (not of unit length).
     covariances: (K, D, D) float64, their covariance with ddof 1; zeros for a cluster of one tile.
     num_shift_vectors: S, rows of the bank of one cluster.
-    seed: the bank of cluster k is drawn from the stream (seed, 'shift_bank', k).
+    seed: the bank of cluster k is sampled from the stream (seed, 'shift_bank', k).
     how: JSON-able facts of its making; `counts` are the tiles in each cluster.
     identity: hash that changes with any number that latent augmentation uses.
     bank: (K, S, D) stored shifts, usually memory-mapped, or None where they are rebuilt.
@@ -48,7 +48,7 @@ class Dictionary:
     how: dict = field(default_factory=dict)
     bank: np.ndarray | None = None
     n_iter: int | None = None
-    _drawn: ByteCache = field(default_factory=lambda: ByteCache(SHIFT_CACHE_BYTES), repr=False)
+    _sampled: ByteCache = field(default_factory=lambda: ByteCache(SHIFT_CACHE_BYTES), repr=False)
 
     def __len__(self):
         return len(self.prototypes)
@@ -57,7 +57,7 @@ class Dictionary:
         """(S, D) float64 draws from N(0, covariance k): L·ε with L·Lᵀ = covariance + jitter·I."""
         if self.bank is not None:
             return np.asarray(self.bank[k])
-        return self._drawn.get(k, lambda: self.draw(int(k)))
+        return self._sampled.get(k, lambda: self.draw(int(k)))
 
     def draw(self, k):
         """As `shifts`, from covariance and seed, whatever is stored."""
@@ -78,7 +78,7 @@ class Dictionary:
         return np.average(self.prototypes, axis=0, weights=counts)
 
     def __getstate__(self):
-        return {**self.__dict__, "_drawn": ByteCache(SHIFT_CACHE_BYTES)}  # shifts are drawn again where they are needed
+        return {**self.__dict__, "_sampled": ByteCache(SHIFT_CACHE_BYTES)}  # shifts are sampled again when needed
 
 
 def cholesky_factor(covariance):
@@ -134,7 +134,7 @@ def build_dictionary(features, *, num_prototypes=16, num_shift_vectors=2000, ite
 
 
 def make_dictionary(prototypes, covariances, *, num_shift_vectors=2000, seed=0, how=None):
-    """Dictionary of given prototypes (K, D) and covariances (K, D, D), shifts drawn from `seed`."""
+    """Dictionary of given prototypes (K, D) and covariances (K, D, D), shifts sampled from `seed`."""
     banks = arrays_sha256(prototypes=prototypes, covariances=covariances)
     identity = json_sha256([banks, num_shift_vectors, seed, JITTER])
     return Dictionary(prototypes, covariances, num_shift_vectors, seed, identity, dict(how or {}))
@@ -172,8 +172,8 @@ def save_dictionary(folder, prefix, dictionary):
 def load_dictionary(folder, prefix, num_prototypes, dim=None, made_by=CONSTRUCT):
     """Read a dictionary made here, or the three (or the first two) files of the authors.
 
-    Without the JSON beside them the files are taken as they are, with a notice; shifts that are not stored are then
-    drawn with the published number, 2,000, from seed 0. Covariances and stored shifts are memory-mapped.
+    Without the JSON beside them the files are used as they are, with a notice; shifts that are not stored are then
+    sampled with the published number, 2,000, from seed 0. Covariances and stored shifts are memory-mapped.
     made_by: the command that an error names. ValueError: missing files, shapes that disagree with each other, with K or
     with `dim` (width of the features), numbers that are not finite, files other than the JSON describes.
     """
@@ -219,8 +219,8 @@ def _read_bank(path, shape, make):
         raise InputError(f"{path}: not a readable array ({error}); {make} --overwrite") from None
     agrees = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
     if not agrees or array.dtype.kind != "f" or 0 in array.shape:
-        wanted = " × ".join("any" if n is None else str(n) for n in shape)
-        raise InputError(f"{path}: has the shape {array.shape} of {array.dtype}, expected floats {wanted}; "
+        expected = " × ".join("any" if n is None else str(n) for n in shape)
+        raise InputError(f"{path}: has the shape {array.shape} of {array.dtype}, expected floats {expected}; "
                         f"it belongs to other features or another number of prototypes; {make}")
     if not all(np.isfinite(part).all() for part in array):
         raise InputError(f"{path}: holds numbers that are not finite (an empty cluster of the published code?); {make}")

@@ -15,7 +15,7 @@ from lowshot.dictionary import build_dictionary, load_dictionary, save_dictionar
 class BaseDictionary(ClusterMixin, BaseEstimator):
     """k-means clusters of base features, and how the features of each cluster vary (Yang et al. 2022, section 3.2).
 
-    n_prototypes: K. n_shifts: S, shifts drawn a cluster. max_iter, kmeans_seed: of k-means on L2-normalised features.
+    n_prototypes: K. n_shifts: S, shifts per cluster. max_iter, kmeans_seed: of k-means on L2-normalised features.
     random_state: int, of the shifts.
 
     Fitted to X (N, D): `prototypes_` (K, D) float64, mean of each cluster's features as they are; `covariances_`
@@ -76,7 +76,7 @@ class BaseDictionary(ClusterMixin, BaseEstimator):
 class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Fit a classifier to features that vary as base features do: latent augmentation (Yang et al. 2022, section 3.2).
 
-    Each row z of X becomes z and n_aug − 1 rows z + δ, δ drawn from the shifts of the prototype nearest to z.
+    Each row z of X becomes z and n_aug − 1 rows z + δ, δ sampled from the shifts of the prototype nearest to z.
 
     estimator: the classifier, RidgeClassifier where it is None. dictionary: a fitted BaseDictionary; `clone` keeps it,
     as it keeps a FrozenEstimator. None or an unfitted one is fitted to X itself: scikit-learn's conventions ask for
@@ -116,7 +116,7 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return RidgeClassifier() if self.estimator is None else self.estimator
 
     def with_seed(self):
-        """This estimator with an int for its random_state, drawn once where it is a source of random numbers."""
+        """This estimator with an int for its random_state, sampled once where it is a source of random numbers."""
         return clone(self).set_params(random_state=_seed(self.random_state))
 
     def shifts(self, seed=0, dictionary=None):

@@ -6,7 +6,7 @@ of unit g among its queries, the derivative of the mean over tasks by the weight
     D_g = (1/T) sum_t x_tg,     x_tg = (c_tg - mean_t c_tg) r_t + q_tg
 
 where r_t is y_t - mean, less what the difficulty of the queries of task t explains of it. Supports and queries are
-drawn independently, so leaving that out changes no expectation; it removes most of the noise where shots are many.
+sampled independently, so leaving that out changes no expectation; it removes most of the noise where shots are many.
 """
 
 from dataclasses import dataclass
@@ -29,24 +29,24 @@ class Units:
     query: np.ndarray
     images: np.ndarray
     name: str           # what a unit is
-    count: int          # smallest number of units that any class is drawn from
-    shared: bool        # some unit is drawn from on both sides
-    one_draw: bool      # all supports of a task come from one unit, which was drawn once (homo mode)
+    count: int          # smallest number of units that any class is sampled from
+    shared: bool        # some unit is sampled on both sides
+    one_draw: bool      # all supports of a task come from one unit, which was sampled once (homo mode)
     unknown: str = ""   # why the open interval cannot be computed from the scores of these tasks; '' where it can
 
     @cached_property
     def pairs(self):
         """`Pairs` of the distinct (unit, task)."""
         support = self.support[:, :1] if self.one_draw else self.support
-        tasks, drawn = len(support), support.shape[1]
+        tasks, supports = len(support), support.shape[1]
         codes = np.concatenate([support, self.query], axis=1).astype(np.int64) * tasks + np.arange(tasks)[:, None]
         pairs, places = np.unique(codes, return_inverse=True)
         places = places.reshape(codes.shape)
         units, first = np.unique(pairs // tasks, return_index=True)
-        count = np.bincount(places[:, :drawn].ravel(), minlength=len(pairs)).astype(np.float64)
+        count = np.bincount(places[:, :supports].ravel(), minlength=len(pairs)).astype(np.float64)
         mean = np.add.reduceat(count, first) / tasks
         sizes = np.diff(first, append=len(pairs))
-        return Pairs(pairs % tasks, first, count, mean, count - np.repeat(mean, sizes), places[:, drawn:].ravel())
+        return Pairs(pairs % tasks, first, count, mean, count - np.repeat(mean, sizes), places[:, supports:].ravel())
 
     @cached_property
     def _repeats(self):

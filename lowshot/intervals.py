@@ -4,7 +4,7 @@
 number of tasks, whatever the number of images.
 
 *Open*: tasks reuse images, and images come from few slides, patients or originals. It answers "what would another data
-set with as many *units* (slides, …), drawn anew from the same source, give?", in one of two ways.
+set with as many *units* (slides, …), sampled anew from the same source, give?", in one of two ways.
 
 The *formula* is the infinitesimal jackknife: a cluster bootstrap over units has, to first order and in the limit of
 endlessly many draws, the variance sum_g D_g^2, D_g = (1/T) sum_t x_tg as `lowshot.influence` defines it. Finite T adds
@@ -15,7 +15,7 @@ noise to that sum; taking out the products of a task with itself removes it on a
     open half-width = t_{G-1} * sqrt( s^2 / T + sum_sides max(excess + k * noise, 0) )
 
 `noise` is the standard error of `excess` where units do not matter at all. It is added so that few tasks give a wider
-interval rather than a lucky narrow one, and fades as 1/T. Where no unit is drawn from on both sides, supports and
+interval rather than a lucky narrow one, and fades as 1/T. Where no unit is sampled on both sides, supports and
 queries have their own excess and noise, k = 1/2, and a = G/(G-1) corrects for the mean, as in any sample variance.
 Where units are shared, there is one sum, k = 1, and a = (G/(G-1))^3: the effects of a unit as support and as query
 then multiply, which a first-order form does not see (the bootstrap sees more of it, there a = (G/(G-1))^2).
@@ -46,7 +46,7 @@ class Interval:
     half-width it says what would narrow it, where that is known."""
     mean: float
     half: float | None
-    n: int                       # what it was taken over: tasks (closed) or units (open)
+    n: int                       # what it is computed over: tasks (closed) or units (open)
     note: str = ""
     p: float | None = None       # two-sided, of 'the mean is 0', by the same t distribution
     way: str = ""                # open: FORMULA or BOOTSTRAP
@@ -91,7 +91,7 @@ def _correction(count, power):
 
 def unit_variance(influence, units):
     """[(excess, noise), …] of the module's docstring: the variance of the mean over tasks that comes from which units
-    were drawn, for supports and queries apart, or for both together where they share units.
+    were sampled, for supports and queries apart, or for both together where they share units.
 
     excess may come out below 0 where units hardly matter.
     """
@@ -151,9 +151,9 @@ def tasks_for(target, scores, influence=None, units=None, level=LEVEL):
 
         half(n) = t * sqrt(s^2 / n + sum_sides max(excess + k * noise * T / n, 0))
 
-    with `unit_variance` in two parts: what units do stays however many tasks are drawn. Where that leaves the target
+    with `unit_variance` in two parts: what units do stays however many tasks are sampled. Where that leaves the target
     unmet, it is out of reach if it does so even with every `excess` at its lower confidence bound (at `level`), and
-    unknown otherwise: more tasks are needed to tell.
+    unknown otherwise: more tasks are needed to know.
     """
     scores = np.asarray(scores, dtype=np.float64)
     if len(scores) < 2 or (units is not None and units.unknown):

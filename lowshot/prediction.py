@@ -115,8 +115,8 @@ def _sampled(classifier, augmentation, setting, device, support, labels, ways, q
         from lowshot.solvers import many  # here, not above: it imports PyTorch
         return many.sampled(classifier.on_device(), support, labels, ways, query, np.array(draws), augmentation,
                             device.removeprefix("torch-"))
-    return np.array([classifier.sampled(z, y, ways, q, drawn, augmentation)
-                     for z, y, q, drawn in zip(support, labels, query, draws, strict=True)])
+    return np.array([classifier.sampled(z, y, ways, q, rows, augmentation)
+                     for z, y, q, rows in zip(support, labels, query, draws, strict=True)])
 
 
 _FORMS = {"batched": _batched, "sampled": _sampled, "expected": _expected}

@@ -13,7 +13,7 @@ class Registry:
         self._package, self._first, self._entries = package, first, {}
 
     def register(self, entry):
-        """Make an entry known by its name; returns it. ValueError where the name is taken."""
+        """Make an entry known by its name; returns it. ValueError where the name is in use."""
         if entry.name in self._entries:
             raise ValueError(f"two entries of {self._package} are named {entry.name!r}")
         self._entries[entry.name] = entry

@@ -1,10 +1,10 @@
 """The bootstrap of the open interval: data sets of the same source, made by drawing units with replacement.
 
 Resample b draws as many units (slides, patients, …) as there are: those of the supports and those of the queries apart,
-all in one draw where the two sides share units. A unit that is drawn twice has its tiles in the pool twice, so they are
+all in one draw where the two sides share units. A unit that comes twice has its tiles in the pool twice, so they are
 twice as likely; they remain the same images of the same group, which the rules 'distinct' and 'grouped' keep on one
-side. Tasks are then drawn from the resample as they were from the data. A resample that yields no task (a class is
-missing, say) is drawn again, and counted.
+side. Tasks are then sampled from the resample as they were from the data. A resample that yields no task (a class is
+missing, say) is sampled again, and counted.
 
 Resample b comes from the stream (seed, 'open', setting, b). It depends on neither encoder nor classifier, so that the
 difference of two methods in the same resample is a paired one.
@@ -29,7 +29,7 @@ ARRAYS = ("labels", "images", "groups", "slides", "units")
 
 @dataclass(frozen=True)
 class Rules:
-    """How tasks are drawn from a resample, and what is reported of them. JSON-able."""
+    """How tasks are sampled from a resample, and what is reported of them. JSON-able."""
     classes: list
     shots: int
     queries: int
@@ -45,7 +45,7 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """What resamples are drawn from. Pools as in `sampling`, the same object where both sides are one set; units: (N,)
+    """What resamples are made of. Pools as in `sampling`, the same object where both sides are one set; units: (N,)
     int64 of each tile of a pool, comparable between the two."""
     support: Pool
     query: Pool
@@ -100,7 +100,7 @@ class Bootstrap:
     unit: str           # what a unit is
     units: int          # smallest number of units of a class
     shared: bool        # some unit is on both sides
-    redrawn: int        # resamples that yielded no task and were drawn again
+    redrawn: int        # resamples that yielded no task and were sampled again
     identity: str       # equal where two methods were scored on the same resamples
 
     def __sub__(self, other):
@@ -124,7 +124,7 @@ def load_design(path):
 
 
 def resample(design, number):
-    """Tasks of resample `number`: (support (T, n), query (T, Q) int32 rows of the sets, how often it was drawn again).
+    """Tasks of resample `number`: (support (T, n), query (T, Q) int32 rows of the sets, how often it was repeated).
 
     InputError where ATTEMPTS draws yield no task.
     """
@@ -149,9 +149,9 @@ def resample(design, number):
 def _copies(rng, design):
     """[(N,) how often each tile of a side is in the resample, for both sides]."""
     sides = design.support_units, design.query_units
-    drawn = [np.concatenate(sides)] if design.shared else sides
+    sampled = [np.concatenate(sides)] if design.shared else sides
     counts = np.zeros(1 + max(int(units.max()) for units in sides), dtype=np.int64)
-    for units in map(np.unique, drawn):
+    for units in map(np.unique, sampled):
         counts[units] = rng.multinomial(len(units), np.full(len(units), 1 / len(units)))
     return [counts[units] for units in sides]
 

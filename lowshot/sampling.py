@@ -1,4 +1,4 @@
-"""Rules by which the rows of a task are drawn.
+"""Rules by which the rows of a task are sampled.
 
 | rule | support | query | query and support |
 | --- | --- | --- | --- |
@@ -12,7 +12,7 @@ tile twice, every task may hold one query twice, and mixture tasks may be asked 
 because a comparison with those figures needs it. `disjoint` gives as many tasks as the images allow. `same_slide` (homo
 mode) takes all support tiles of a task from one slide, under any rule.
 
-Task t of a setting is drawn from the stream (seed, 'tasks', setting, t): for all rules but `disjoint`, which depends on
+Task t of a setting comes from the stream (seed, 'tasks', setting, t): for all rules but `disjoint`, which depends on
 the tasks before, it is the same alone or among a thousand.
 """
 
@@ -52,8 +52,8 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
     """Draw `num_tasks` tasks (`disjoint`: at most as many) with all `classes`, in label order.
 
     support, query: Pool (the same object where both are one set). classes: names in label order. rng: a Generator that
-    all tasks are drawn from, one after another, instead of the streams of `seed` and `setting`.
-    Returns Drawn. InputError, before anything is drawn, names the class that has too few tiles.
+    all tasks are sampled from, one after another, instead of the streams of `seed` and `setting`.
+    Returns Drawn. InputError, before anything is sampled, names the class that has too few tiles.
     """
     repeats = rule == "published" and repeat_support
     choices, left_out = _support_rows(support, classes, shots, same_slide, repeats)
@@ -94,7 +94,7 @@ def _check_class_sizes(class_rows, classes, needed, pool, what):
 
 
 def _support_rows(pool, classes, shots, same_slide, repeats):
-    """What supports may be drawn from: rows by class, once, or once for each usable slide; and the slides left out."""
+    """What supports may come from: rows by class, once, or once for each usable slide; and the slides left out."""
     needed = 1 if repeats else shots
     if not same_slide:
         class_rows = _by_class(pool.labels, len(classes))
@@ -132,7 +132,7 @@ class _Published:
 class _Distinct(_Published):
     def __init__(self, *args):
         super().__init__(*args)
-        self.used = _marks(self.support.images, self.query.images)
+        self.used = _flags(self.support.images, self.query.images)
 
     def __call__(self, rng, choices):
         task = self.once(rng, choices[0])
@@ -149,7 +149,7 @@ class _Distinct(_Published):
 
     def once(self, rng, class_rows):
         """A task without the images marked as used, which are then marked too; or the name of the class that has too
-        few tiles, and no new marks."""
+        few tiles, and no new flags."""
         supports, short = self.side(rng, self.support, class_rows, self.shots)
         queries, short = self.side(rng, self.query, self.class_rows, self.queries) if short is None else ([], short)
         if short is None:
@@ -180,11 +180,11 @@ class _Disjoint(_Distinct):
 
 class _Grouped(_Distinct):
     """Support first, queries from the groups that it leaves. Where support tiles from everywhere leave too few (few
-    large slides), the support is drawn again from a random half, quarter, … of its groups."""
+    large slides), the support is sampled again from a random half, quarter, … of its groups."""
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.taken = _marks(self.support.groups, self.query.groups)
+        self.used = _flags(self.support.groups, self.query.groups)
 
     def __call__(self, rng, choices):
         short = []
@@ -209,28 +209,28 @@ class _Grouped(_Distinct):
 
     def side(self, rng, pool, class_rows, count, *more):
         if class_rows is self.class_rows:  # the query side
-            return super().side(rng, pool, class_rows, count, (self.taken, pool.groups))
-        self.taken[:] = False
+            return super().side(rng, pool, class_rows, count, (self.used, pool.groups))
+        self.used[:] = False
         rows, short = super().side(rng, pool, class_rows, count)
-        self.taken[pool.groups[rows]] = True
+        self.used[pool.groups[rows]] = True
         return rows, short
 
 
-def _marks(*numbers):
+def _flags(*numbers):
     """One False for each number that occurs."""
     return np.zeros(1 + max(int(n.max()) for n in numbers), dtype=bool)
 
 
-def _pick(rng, rows, count, images, *barred):
+def _pick(rng, rows, count, images, *excluded):
     """`count` of `rows` with different images, or None if there are too few.
 
-    barred: pairs (marks, number of each row); a row whose number is marked is not taken. A few more than needed are
-    drawn in random order and the unusable dropped; all are drawn only if that falls short.
+    excluded: pairs (flags, number of each row); a row whose number is marked is not used. A few more than needed are
+    put in random order and the unusable dropped; all are only if that falls short.
     """
     for size in (count + 16, len(rows)):
         order = rng.choice(rows, min(size, len(rows)), replace=False)
-        for marks, numbers in barred:
-            order = order[~marks[numbers[order]]]
+        for flags, numbers in excluded:
+            order = order[~flags[numbers[order]]]
         first = {}  # place of each image's first row; a dict is faster than np.unique for so few
         for place, image in enumerate(images[order].tolist()):
             first.setdefault(image, place)

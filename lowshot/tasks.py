@@ -29,7 +29,7 @@ class TaskSet:
     query: np.ndarray           # (T, ways*queries) int32, rows of the query set
     support_labels: np.ndarray  # (ways*shots,) int16, the same in every task
     query_labels: np.ndarray    # (ways*queries,) int16
-    meta: dict = field(default_factory=dict)  # how they were drawn
+    meta: dict = field(default_factory=dict)  # how they were sampled
     path: Path | None = None    # file or folder it was read from
     groups: tuple = ()          # ('group' or 'image', unit of each row of the support set, of the query set)
 
@@ -89,12 +89,12 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
                  rule="distinct", setting=""):
     """Draw tasks with all classes of `y`: `shots` supports and `queries` queries of each class.
 
-    y: (N,) label of each row of the features, of any type. query_y: (M,) labels of the rows that queries are drawn
+    y: (N,) label of each row of the features, of any type. query_y: (M,) labels of the rows that queries are sampled
     from; by default supports and queries come from the same rows. groups (N,), query_groups (M,): slide, patient or
     original of each row; rows with equal values belong together, also between the two. Open intervals speak of new
     groups; without groups each row counts as one.
     rule: 'distinct' (no row twice in a task), 'grouped' (nor a group on both sides), 'disjoint' (no row in two tasks;
-    as many tasks as the rows allow) or 'published' (queries are drawn with replacement and may coincide with supports).
+    as many tasks as the rows allow) or 'published' (queries with replacement, which may coincide with supports).
     Task t comes from the random stream (seed, 'tasks', setting, t). Returns a TaskSet; ValueError where a class has too
     few rows.
     """
@@ -116,12 +116,12 @@ def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, 
         raise InputError("rule 'grouped' needs to know the groups: give groups=…")
     support = Pool("the support rows", labels, images[0], None if units is None else units[0])
     query = support if one_set else Pool("the query rows", asked, images[1], None if units is None else units[1])
-    drawn = draw_tasks(support, query, [str(name) for name in classes], shots=shots, queries=queries,
+    sampled = draw_tasks(support, query, [str(name) for name in classes], shots=shots, queries=queries,
                        num_tasks=num_tasks, rule=rule, seed=seed, setting=setting)
-    meta = {"ways": len(classes), "shots": int(shots), "queries": int(queries), "num_tasks": len(drawn.support),
+    meta = {"ways": len(classes), "shots": int(shots), "queries": int(queries), "num_tasks": len(sampled.support),
             "seed": int(seed), "sampling": rule, "setting": setting, "one_set": one_set,
             "classes": [getattr(one, "item", lambda one=one: one)() for one in classes]}
-    made = make_task_set(drawn.support, drawn.query, len(classes), meta)
+    made = make_task_set(sampled.support, sampled.query, len(classes), meta)
     return replace(made, groups=("image", *images) if units is None else ("group", *units))
 
 

@@ -1,1 +1,1 @@
-"""What every other room stands on, without torch: errors, files, lists, seeds, progress, features on disk."""
+"""What every other layer stands on, without torch: errors, files, lists, seeds, progress, features on disk."""

@@ -49,7 +49,7 @@ def one_line(error):
 
 
 def explain(error):
-    """One line for an operating-system error that a user can mend, or None where it is a bug of ours."""
+    """One line for an operating-system error that a user can correct, or None where it is a bug of ours."""
     number = error.errno
     if number is None and "requested and" in str(error):
         number = errno.ENOSPC  # numpy reports a short write without an errno
@@ -76,10 +76,10 @@ def run_command(main, argv=None):
         print(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; finished work is kept, the same command goes on from there", file=sys.stderr)
+        print("interrupted; finished work is kept, the same command continues from there", file=sys.stderr)
         return 130
     except Terminated:
-        print("terminated; finished work is kept, the same command goes on from there", file=sys.stderr)
+        print("terminated; finished work is kept, the same command continues from there", file=sys.stderr)
         return 143
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -129,9 +129,9 @@ def rows_sha256(rows):
     return arrays_sha256(rows=np.asarray(rows, dtype=np.int64))
 
 
-def differences(provenance, wanted):
+def differences(provenance, target):
     """Names of the fields of IDENTITY in which two provenances differ; empty: the same features."""
-    return [key for key in IDENTITY if provenance.get(key) != wanted.get(key)]
+    return [key for key in IDENTITY if provenance.get(key) != target.get(key)]
 
 
 def unit_length(features):
@@ -208,9 +208,9 @@ class FeatureWriter:
 
     def write(self, number, features):
         """features: (rows of the block, D), finite; stored as float32."""
-        wanted = (len(self.rows_of(number)), self.dim)
-        if features.shape != wanted:
-            raise ValueError(f"block {number} of {self.path} has shape {features.shape}, expected {wanted}")
+        expected = (len(self.rows_of(number)), self.dim)
+        if features.shape != expected:
+            raise ValueError(f"block {number} of {self.path} has shape {features.shape}, expected {expected}")
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if bad.size:
             raise UserError(f"{self.path}: the features of row {self.rows_of(number)[bad[0]]} are NaN or infinite; "

@@ -63,7 +63,7 @@ def check_labels(labels, num_classes, path):
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if wrong.size:
         raise UserError(f"{path}, row {wrong[0] + 1}: label {labels[wrong[0]]} is outside the {num_classes} classes "
-                        f"0 … {num_classes - 1} ({wrong.size} such rows); mend the list or the protocol's classes")
+                        f"0 … {num_classes - 1} ({wrong.size} such rows); correct the list or the protocol's classes")
 
 
 def read_groups(path):

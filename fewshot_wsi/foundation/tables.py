@@ -62,8 +62,8 @@ def _delimiter(head, columns):
 def _check_header(path, header, columns, required):
     missing = [name for name in required if name not in header]
     if missing:
-        wanted = ",".join(required) + "".join(f"[,{name}]" for name in columns if name not in required)
-        raise UserError(f"{path}: the first line must name the columns {wanted}; it names "
+        expected = ",".join(required) + "".join(f"[,{name}]" for name in columns if name not in required)
+        raise UserError(f"{path}: the first line must name the columns {expected}; it names "
                         f"{','.join(header) or 'nothing'}")
     twice = next((name for name in columns if header.count(name) > 1), None)
     if twice:

@@ -23,7 +23,7 @@ def build_all(kind, values, where):
 def checked(kind, value, where, hidden=()):
     """The dict `value` with its lists made tuples. UserError unless its keys are fields of `kind` (without the
     `hidden` ones), none without a default is missing, and each value is of the field's type. A field that is a
-    dataclass itself holds a dict as yet."""
+    dataclass itself still holds a dict."""
     fields = {f.name: f for f in dataclasses.fields(kind) if f.name not in hidden}
     required = [name for name, f in fields.items()
                 if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]

@@ -1,6 +1,6 @@
 """Latent augmentation: a support feature varies as the base features of its nearest cluster do.
 
-z becomes {z} ∪ {z + δ_j}, j = 1 … A−1, δ_j drawn with replacement from the shift bank of z's nearest prototype
+z becomes {z} ∪ {z + δ_j}, j = 1 … A−1, δ_j sampled with replacement from the shift bank of z's nearest prototype
 (Euclidean, features as stored); z + δ is not normalised again. `expected` is the limit of infinitely many draws.
 """
 
@@ -20,7 +20,7 @@ KINDS = ("sampled", "expected")
 class LatentShifts:
     """How the supports of an episode are augmented.
 
-    dictionary: the base dictionary whose shifts are drawn.
+    dictionary: the base dictionary whose shifts are sampled.
     n_aug: A, features that one support stands for, itself included; at least 1.
     kind: 'sampled' as published, or 'expected': every sum over the A features is replaced by its expectation.
     seed: draws come from the stream (seed, 'latent_aug', setting, task), so they are the same for any solver, any

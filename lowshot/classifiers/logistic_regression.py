@@ -154,11 +154,11 @@ class _Sampled:
         return logits.reshape(1, len(logits), -1)
 
     def backward(self, values):
-        return self.rows.backward(values[0].reshape(values.shape[1], -1, self.rows.shots))[None]
+        return self.rows.backward(values[0].reshape(values.shape[1], -1, self.rows.n_aug))[None]
 
     def precondition(self, shares):
         ways, lead = shares.shape[1], self.lead
-        shares = shares[0].reshape(ways, -1, self.rows.shots)        # (k, n, A)
+        shares = shares[0].reshape(ways, -1, self.rows.n_aug)        # (k, n, A)
         factor = _factor(self._lead_hessian(shares))
         tail = self._tail_inverse(shares)
 
@@ -170,13 +170,13 @@ class _Sampled:
 
     def _lead_hessian(self, shares):
         """(k(lead+1), k(lead+1)): blocks Σ_i w_i (A z zᵀ + (A−1) Σ_cluster(i)), w_i the mean of p_a (δ_ab − p_b)."""
-        ways, shots, lead = len(shares), self.rows.shots, self.lead
+        ways, n_aug, lead = len(shares), self.rows.n_aug, self.lead
         first, second = np.triu_indices(ways)
-        means = -np.einsum("ani,bni->abn", shares, shares)[first, second].astype(np.float64) / shots   # (pairs, n)
+        means = -np.einsum("ani,bni->abn", shares, shares)[first, second].astype(np.float64) / n_aug   # (pairs, n)
         means[first == second] += shares.mean(axis=2)
         moments = np.empty((len(first), lead + 1, lead + 1))
         rows = self._lead_rows
-        moments[:] = shots * (rows.T * means[:, None]) @ rows
+        moments[:] = n_aug * (rows.T * means[:, None]) @ rows
         moments[:, :lead, :lead] += self.space.lead_moments(self._by_cluster(means), lead)
         hessian = np.empty((ways, lead + 1, ways, lead + 1))
         hessian[first, :, second], hessian[second, :, first] = moments, moments
@@ -193,7 +193,7 @@ class _Sampled:
             return lambda vectors: vectors
         means = (shares * (1 - shares)).mean(axis=2, dtype=np.float64)   # (k, n)
         diagonal = self.penalty + self.space.variances(self._by_cluster(means))[:, self.lead:]  # (k, t)
-        heavy = np.sqrt(self.rows.shots * means)[:, :, None] * supports  # (k, n, t)
+        heavy = np.sqrt(self.rows.n_aug * means)[:, :, None] * supports  # (k, n, t)
         spread = heavy / diagonal[:, None]
         inner = np.linalg.inv(np.eye(len(supports)) + spread @ np.swapaxes(heavy, 1, 2))  # (k, n, n)
 
@@ -204,7 +204,7 @@ class _Sampled:
 
     def _by_cluster(self, means):
         """(…, K): (A−1) · Σ of means (…, n) over the supports of each cluster."""
-        return (self.rows.shots - 1) * means @ (self.clusters[:, None] == np.arange(len(self.space)))
+        return (self.rows.n_aug - 1) * means @ (self.clusters[:, None] == np.arange(len(self.space)))
 
     @cached_property
     def _lead_rows(self):

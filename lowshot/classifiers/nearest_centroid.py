@@ -33,7 +33,7 @@ def sampled(support, labels, ways, query, draws, augmentation):
     """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1)."""
     space = shift_space(augmentation.dictionary)
     rows = AugmentedRows.of_task(support, augmentation.nearest(support), draws, space)
-    member = np.repeat(one_hot(labels, ways)[:, :, None], rows.shots, axis=2)          # (ways, n, A)
+    member = np.repeat(one_hot(labels, ways)[:, :, None], rows.n_aug, axis=2)          # (ways, n, A)
     sums = rows.backward(member.astype(np.float32))[:, :-1].astype(np.float64)
     centroids = sums / member.sum(axis=(1, 2))[:, None]
     centroids = centroids @ rows.basis.T + rows.centre

@@ -66,30 +66,30 @@ def expected(support, labels, ways, query, augmentation):
                      for task in zip(support, labels, query, augmentation.nearest(support), strict=True)])
 
 
-def _expected_task(support, labels, query, clusters, ways, shots, space):
+def _expected_task(support, labels, query, clusters, ways, n_aug, space):
     used, place, counts = np.unique(clusters, return_inverse=True, return_counts=True)
     means, covariances = zip(*(space.bank_moments(k, np.float32) for k in used), strict=True)
     means = np.array(means)                                         # (used, D)
-    rows = support + (shots - 1) / shots * means[place]             # u (n, D) float64
+    rows = support + (n_aug - 1) / n_aug * means[place]             # u (n, D) float64
     centre = rows.mean(axis=0)
     rows -= centre
     variances = np.array([np.trace(covariance) for covariance in covariances])
-    size = shots * (rows**2).sum() + (shots - 1) * (counts @ variances)
+    size = n_aug * (rows**2).sum() + (n_aug - 1) * (counts @ variances)
     dtype = np.float32 if size < FLOAT32_LIMIT else np.float64
     if dtype == np.float64:
         covariances = [space.bank_moments(k, dtype)[1] for k in used]
     axpy, syrk, potrf, potrs = ROUTINES[dtype]
     gram = np.eye(rows.shape[1], dtype=dtype, order="F")
     for count, covariance in zip(counts, covariances, strict=True):  # symmetric, so the memory order does not matter
-        axpy(covariance.ravel(), gram.ravel(order="K"), a=(shots - 1.0) * count)
-    heavy = np.concatenate([rows, np.sqrt((shots - 1.0) * counts)[:, None] / shots * means]).astype(dtype)
-    gram = syrk(shots, heavy.T, beta=1, c=gram, lower=1, overwrite_c=1)
+        axpy(covariance.ravel(), gram.ravel(order="K"), a=(n_aug - 1.0) * count)
+    heavy = np.concatenate([rows, np.sqrt((n_aug - 1.0) * counts)[:, None] / n_aug * means]).astype(dtype)
+    gram = syrk(n_aug, heavy.T, beta=1, c=gram, lower=1, overwrite_c=1)
     factor, info = potrf(gram, lower=1, overwrite_a=1, clean=0)
     if info:
         raise np.linalg.LinAlgError("the expected moments are not positive definite")
     targets = 2 * one_hot(labels, ways) - 1                         # (ways, n)
     offset = targets.mean(axis=1)
-    moments = shots * rows.T @ (targets - offset[:, None]).T        # (D, ways)
+    moments = n_aug * rows.T @ (targets - offset[:, None]).T        # (D, ways)
     weights, _ = potrs(factor, np.asfortranarray(moments, dtype=dtype), lower=1)
     return np.argmax((query - centre) @ weights + offset, axis=1)
 
@@ -98,7 +98,7 @@ def sampled(support, labels, ways, query, draws, augmentation):
     """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
 
     Conjugate gradients on (XᵀX + I) W = XᵀY, all classes at once, X centred and never formed: a product with XᵀX is
-    one pass over the drawn shifts. Preconditioned by the expected moments (see `expected`) in the leading directions of
+    one pass over the sampled shifts. Preconditioned by the expected moments (see `expected`) in leading directions of
     the shift space and their diagonal elsewhere: a few passes. Stops when no class has a residual over 1e-4 of its
     right-hand side, in the Euclidean norm.
     """
@@ -106,8 +106,8 @@ def sampled(support, labels, ways, query, draws, augmentation):
     clusters = augmentation.nearest(support)
     rows = AugmentedRows.of_task(support, clusters, draws, space)
     member = one_hot(labels, ways)                                  # (ways, n)
-    total = rows.shots * len(support)
-    sums = rows.backward(np.repeat(member[:, :, None], rows.shots, axis=2).astype(np.float32))[:, :-1]
+    total = rows.n_aug * len(support)
+    sums = rows.backward(np.repeat(member[:, :, None], rows.n_aug, axis=2).astype(np.float32))[:, :-1]
     sums = sums.astype(np.float64)                                  # (ways, D) Σ x over the rows of each class
     centre = sums.sum(axis=0) / total
     share = member.sum(axis=1) / len(support)                       # (ways,) of the rows
@@ -129,8 +129,8 @@ def _precondition(rows, clusters, space):
         M⁻¹ − M⁻¹Zᶜᵀ (I/A + Zᶜ M⁻¹ Zᶜᵀ)⁻¹ Zᶜ M⁻¹.
     """
     supports = rows.supports.astype(np.float64)                     # (n, D), centred
-    counts = np.bincount(clusters, minlength=len(space)) * (rows.shots - 1.0)
-    lead = space.lead_width(rows.shots * len(clusters), 1)
+    counts = np.bincount(clusters, minlength=len(space)) * (rows.n_aug - 1.0)
+    lead = space.lead_width(rows.n_aug * len(clusters), 1)
     block = np.linalg.inv(np.eye(lead) + space.lead_moments(counts, lead))
     diagonal = 1 + space.variances(counts)[lead:]
 
@@ -138,7 +138,7 @@ def _precondition(rows, clusters, space):
         return np.concatenate([vectors[:, :lead] @ block, vectors[:, lead:] / diagonal], axis=1)
 
     spread = apart(supports)                                        # (n, D)
-    inner = np.linalg.inv(np.eye(len(supports)) / rows.shots + spread @ supports.T)
+    inner = np.linalg.inv(np.eye(len(supports)) / rows.n_aug + spread @ supports.T)
     return lambda vectors: apart(vectors) - (vectors @ spread.T) @ inner @ spread
 
 

@@ -46,7 +46,7 @@ def minimise(problem, weights, tolerance, max_iterations=200):
     xp = array_namespace(weights)
     shares = softmax(logits := problem.forward(weights))
     gradient = _gradient(problem, weights, shares)
-    going = xp.ones_like(weights[:, 0, 0], dtype=xp.bool)
+    active = xp.ones_like(weights[:, 0, 0], dtype=xp.bool)
     pairs = []
     for iteration in range(max_iterations):
         if iteration in problem.renew:
@@ -55,21 +55,21 @@ def minimise(problem, weights, tolerance, max_iterations=200):
         slope = _inner(gradient, direction)                          # (T,) negative
         if iteration == 0:
             first, limit = -slope, tolerance(-slope)
-        going &= -slope > limit
-        if not xp.any(going):
+        active &= -slope > limit
+        if not xp.any(active):
             return weights, first
-        direction *= going[:, None, None]
+        direction *= active[:, None, None]
         change = problem.forward(direction)
         step, shares_new = _line_search(problem, weights, logits, direction, change, slope)
-        going &= step > 0                                            # 0: rounding leaves nothing to gain
-        step = xp.where(going, step, xp.zeros_like(step))[:, None, None]
+        active &= step > 0                                            # 0: rounding leaves nothing to gain
+        step = xp.where(active, step, xp.zeros_like(step))[:, None, None]
         weights_new = weights + step * direction
         logits = logits + xp.astype(step, logits.dtype) * change
         shares = shares_new
         gradient_new = _gradient(problem, weights_new, shares)
         pairs = [*pairs, (weights_new - weights, gradient_new - gradient)][-MEMORY:]
         weights, gradient = weights_new, gradient_new
-    warnings.warn(f"logistic regression: {int(xp.sum(going))} of {len(going)} tasks did not reach the tolerance in "
+    warnings.warn(f"logistic regression: {int(xp.sum(active))} of {len(active)} tasks did not reach the tolerance in "
                   f"{max_iterations} iterations", stacklevel=2)
     return weights, first
 
@@ -188,13 +188,13 @@ def _line_search(problem, weights, logits, direction, change, slope):
         weighted = shares * change
         mean = xp.sum(weighted, axis=1, keepdims=True)
         now = xp.sum(weighted, axis=(1, 2), dtype=xp.float64) - straight + first + step * second
-        bend = _inner(weighted, change) - _inner(mean, mean) + second
+        curvature = _inner(weighted, change) - _inner(mean, mean) + second
         best = step
         open_ = xp.abs(now) > SLOPE * xp.abs(slope)
         if not xp.any(open_):
             break
         low, high = xp.where(now < 0, step, low), xp.where(now < 0, high, step)
-        guess = step - now / xp.where(bend > 0, bend, xp.full_like(bend, xp.inf))
+        guess = step - now / xp.where(curvature > 0, curvature, xp.full_like(curvature, xp.inf))
         inside = (guess > low) & (guess < high)
         halfway = xp.where(xp.isfinite(high), (low + high) / 2, 4 * step)
         step = xp.where(open_, xp.where(inside, guess, halfway), step)
@@ -217,8 +217,8 @@ def conjugate_gradients(times, right, precondition, residual_limit=RESIDUAL):
     solution = xp.zeros_like(right)
     residual = right
     goal = residual_limit**2 * inner(right, right)
-    direction = better = precondition(residual)
-    product = inner(residual, better)
+    direction = preconditioned = precondition(residual)
+    product = inner(residual, preconditioned)
     for _ in range(MAX_ITERATIONS):
         open_ = inner(residual, residual) > goal                    # (…, k, 1) rows that go on
         if not xp.any(open_):
@@ -228,7 +228,7 @@ def conjugate_gradients(times, right, precondition, residual_limit=RESIDUAL):
         step = xp.where(open_, product / positive(curvature), xp.zeros_like(product))
         solution = solution + step * direction
         residual = residual - step * image
-        better = precondition(residual)
-        previous, product = product, inner(residual, better)
-        direction = better + product / positive(previous) * direction
+        preconditioned = precondition(residual)
+        previous, product = product, inner(residual, preconditioned)
+        direction = preconditioned + product / positive(previous) * direction
     return solution

@@ -97,7 +97,7 @@ class Rows:
         return cls((support - centre).float() @ bank.basis, shifts, clusters, centre, bank.basis)
 
     @property
-    def shots(self):
+    def n_aug(self):
         """A: rows that one support stands for."""
         return self.shifts.shape[2] + 1
 
@@ -111,8 +111,8 @@ class Rows:
         weights = weights.float()
         linear = weights[..., :-1]
         own = linear @ self.supports.mT + weights[..., -1:]                                  # (T, k, n)
-        drawn = (linear @ self.shifts.flatten(1, 2).mT).unflatten(2, self.shifts.shape[1:3])  # (T, k, n, A−1)
-        return torch.cat([own[..., None], drawn + own[..., None]], 3)
+        shifted = (linear @ self.shifts.flatten(1, 2).mT).unflatten(2, self.shifts.shape[1:3])  # (T, k, n, A−1)
+        return torch.cat([own[..., None], shifted + own[..., None]], 3)
 
     def backward(self, values):
         """(T, k, D+1) float64: Σ over rows of values (T, k, n, A) float32 times the row, and at the end Σ of values."""
@@ -128,13 +128,13 @@ class Rows:
 
 def nearest_centroid(rows, member, bank):
     """Weights (T, k, D+1): scores 2 q·c − |c|² of the means c of the classes' rows. member: (T, k, n) of 0 and 1."""
-    centroids = rows.backward(_spread(member, rows))[..., :-1] / (rows.shots * member.sum(2, keepdim=True))
+    centroids = rows.backward(_spread(member, rows))[..., :-1] / (rows.n_aug * member.sum(2, keepdim=True))
     return torch.cat([2 * centroids, -(centroids**2).sum(2, keepdim=True)], 2)
 
 
 def ridge(rows, member, bank):
     """Weights (T, k, D+1) of (XᵀX + I) W = XᵀY, X and Y centred; see `ridge.sampled`."""
-    total = rows.shots * member.shape[2]
+    total = rows.n_aug * member.shape[2]
     sums = rows.backward(_spread(member, rows))[..., :-1]              # (T, k, D)
     centre = sums.sum(1, keepdim=True) / total
     share = member.mean(2, keepdim=True)                               # (T, k, 1) of the rows
@@ -152,7 +152,7 @@ def _ridge_inverse(rows, bank):
     """Function (T, k, D) → the same; `ridge._precondition`, task by task."""
     supports = rows.supports.double()
     counts = _by_cluster(torch.ones_like(rows.clusters, dtype=torch.float64)[:, None], rows, bank)[:, 0]  # (T, K)
-    lead = bank.space.lead_width(rows.shots * supports.shape[1], 1)
+    lead = bank.space.lead_width(rows.n_aug * supports.shape[1], 1)
     block = torch.linalg.inv(_eye(lead, supports) + torch.einsum("tc,cij->tij", counts, bank.lead[:, :lead, :lead]))
     diagonal = 1 + (counts @ bank.variances)[:, None, lead:]           # (T, 1, D − lead)
 
@@ -160,14 +160,14 @@ def _ridge_inverse(rows, bank):
         return torch.cat([vectors[..., :lead] @ block, vectors[..., lead:] / diagonal], 2)
 
     spread = apart(supports)                                           # (T, n, D)
-    inner = torch.linalg.inv(_eye(supports.shape[1], supports) / rows.shots + spread @ supports.mT)
+    inner = torch.linalg.inv(_eye(supports.shape[1], supports) / rows.n_aug + spread @ supports.mT)
     return lambda vectors: apart(vectors) - (vectors @ spread.mT) @ inner @ spread
 
 
 def logistic_regression(rows, member, bank):
     """Weights (T, k, D+1) of penalised cross-entropy, first in the leading columns; as in `logistic_regression`."""
     tasks, ways, count = member.shape
-    lead = bank.space.lead_width(rows.shots * count, ways)
+    lead = bank.space.lead_width(rows.n_aug * count, ways)
     problem = partial(_Logistic, targets=_spread(member, rows).flatten(2), bank=bank, lead=lead)
     start = member.new_zeros(tasks, ways, lead + 1)
     weights, first = minimise(problem(rows.leading(lead), renew=(0, 1, 2, 4)), start, partial(limit, COARSE_TOLERANCE))
@@ -203,23 +203,23 @@ class _Logistic:
         return apply
 
     def _by_support(self, values):
-        return values.unflatten(2, (self.rows.supports.shape[1], self.rows.shots))
+        return values.unflatten(2, (self.rows.supports.shape[1], self.rows.n_aug))
 
     def _lead_hessian(self, shares):
         """(T, k(lead+1), k(lead+1)) float64; `logistic_regression._Sampled._lead_hessian`, task by task."""
-        tasks, ways, count, shots = shares.shape
+        tasks, ways, count, n_aug = shares.shape
         lead = self.lead
-        means = -(shares.transpose(1, 2) @ shares.permute(0, 2, 3, 1)).double() / shots      # (T, n, k, k)
+        means = -(shares.transpose(1, 2) @ shares.permute(0, 2, 3, 1)).double() / n_aug      # (T, n, k, k)
         means.diagonal(dim1=2, dim2=3).add_(shares.mean(3).mT)
         means = means.permute(0, 2, 3, 1).flatten(1, 2)                                      # (T, k·k, n)
         ends = torch.nn.functional.pad(self.rows.supports[..., :lead].double(), (0, 1), value=1)  # (T, n, lead + 1)
-        hessian = shots * (ends.mT[:, None] * means[:, :, None]) @ ends[:, None]             # (T, k·k, lead+1, lead+1)
+        hessian = n_aug * (ends.mT[:, None] * means[:, :, None]) @ ends[:, None]             # (T, k·k, lead+1, lead+1)
         moments = _by_cluster(means, self.rows, self.bank)                                   # (T, k·k, K)
         hessian[..., :lead, :lead] += (moments @ self.bank.lead[:, :lead, :lead].flatten(1)).unflatten(2, (lead, lead))
         hessian = hessian.unflatten(1, (ways, ways)).transpose(2, 3)                         # (T, k, lead+1, k, lead+1)
         classes = torch.arange(ways, device=hessian.device)
         hessian[:, classes, :lead, classes, :lead] += self.penalty * _eye(lead, hessian)
-        hessian[:, :, lead, :, lead] += count * shots / ways**2  # equal biases change nothing: keeps them in place
+        hessian[:, :, lead, :, lead] += count * n_aug / ways**2  # equal biases change nothing: keeps them in place
         return hessian.reshape(tasks, ways * (lead + 1), -1)
 
     def _tail_inverse(self, shares):
@@ -229,7 +229,7 @@ class _Logistic:
             return lambda vectors: vectors
         means = (shares * (1 - shares)).mean(3, dtype=torch.float64)                         # (T, k, n)
         diagonal = self.penalty + _by_cluster(means, self.rows, self.bank) @ self.bank.variances[:, self.lead:]
-        heavy = (self.rows.shots * means).sqrt()[..., None] * supports                       # (T, k, n, t)
+        heavy = (self.rows.n_aug * means).sqrt()[..., None] * supports                       # (T, k, n, t)
         spread = heavy / diagonal[:, :, None]
         inner = torch.linalg.inv(_eye(supports.shape[2], supports) + spread @ heavy.mT)      # (T, k, n, n)
 
@@ -242,12 +242,12 @@ class _Logistic:
 def _by_cluster(means, rows, bank):
     """(T, j, K): (A−1) · Σ of means (T, j, n) over the supports of each cluster."""
     member = torch.nn.functional.one_hot(rows.clusters, len(bank.space)).double()            # (T, n, K)
-    return (rows.shots - 1) * means @ member
+    return (rows.n_aug - 1) * means @ member
 
 
 def _spread(member, rows):
     """(T, k, n, A) float32: member (T, k, n) for every row."""
-    return member.float()[..., None].expand(*member.shape, rows.shots).contiguous()
+    return member.float()[..., None].expand(*member.shape, rows.n_aug).contiguous()
 
 
 def _eye(size, like):
