@@ -1,4 +1,4 @@
-"""The whole method in minutes on drawn tiles: does everything work on this machine? No figure here means anything else.
+"""The whole method in minutes on synthetic tiles: does everything work on this machine? Its figures mean nothing else.
 
     bash wsi_workdir/scripts/quickstart.sh
 

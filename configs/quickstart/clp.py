@@ -1,4 +1,4 @@
-"""The quick start's contrastive pre-training: MoCo-v3 on 48² crops of drawn tiles, for a minute or two.
+"""The quick start's contrastive pre-training: MoCo-v3 on 48² crops of synthetic tiles, for a minute or two.
 
 Two hundred steps are not the published sixty thousand, so the recipe differs from it as configs/tiles/clp_r18_64.py
 does: sharper contrast, keys that follow sooner, larger steps, milder changes of colour.

@@ -1,4 +1,4 @@
-"""Extraction for the quick start's drawn tiles, at their own size; lists and folders come from the protocol."""
+"""Extraction for the quick start's synthetic tiles, at their own size; lists and folders come from the protocol."""
 _base_ = '../extraction/base.py'
 data = dict(
     imgs_per_gpu=128,

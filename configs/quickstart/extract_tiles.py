@@ -1,4 +1,4 @@
-"""Extraction for the quick start's real tiles: as for the drawn ones, at 96²."""
+"""Extraction for the quick start's real tiles: as for the synthetic ones, at 96²."""
 _base_ = 'extract.py'
 data = dict(extract=dict(pipeline=[
     dict(type='Resize', size=96),

@@ -1,4 +1,4 @@
-"""The quick start's supervised pre-training: the published model on 48² crops of drawn tiles, for a minute."""
+"""The quick start's supervised pre-training: the published model on 48² crops of synthetic tiles, for a minute."""
 _base_ = '../_base_/supervised_r18.py'
 
 _normalize = dict(type='Normalize', mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])

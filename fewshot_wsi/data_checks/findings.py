@@ -1,4 +1,4 @@
-"""Each check as a function from measurements to findings. A finding is something to mend or to report with a result."""
+"""Each check as a function from measurements to findings. Findings are corrected, or reported with results."""
 
 from collections import Counter
 from dataclasses import dataclass, field, replace

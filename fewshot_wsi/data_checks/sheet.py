@@ -1,4 +1,4 @@
-"""A contact sheet: a row a class, named, with tiles drawn by a seed."""
+"""A contact sheet: one row per class, named, with tiles sampled by a seed."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont

@@ -11,7 +11,7 @@ from lowshot.resampling import Design, Rules
 def make_design(plan, tasks, sets, class_groups, sources):
     """Design of the tasks of a TaskPlan.
 
-    tasks: the TaskSet as drawn, whose seed and group tables count. sets: `results.Result.sets`. class_groups: name ->
+    tasks: the TaskSet as sampled, whose seed and group tables count. sets: `results.Result.sets`. class_groups: name ->
     class numbers. sources: `sources.Sources`, which knows the units: groups or slides where both sets know them,
     single images else.
     """

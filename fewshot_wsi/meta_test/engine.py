@@ -3,7 +3,7 @@
 Every run is cut into pieces: chunks of tasks, and resamples where its open interval is a bootstrap (see
 `unfinished`). The cuts depend on the run alone. Pieces go to workers through joblib (processes
 of this machine, or a Dask cluster), come back in any order, and are kept in a hidden folder beside the result, named by
-a hash of all that decides the run. So a run that was killed goes on with the pieces that are missing, and a change of
+a hash of all that decides the run. So a run that was killed continues with the pieces that are missing, and a change of
 any input starts a new folder. With the last piece the result is written and the folder removed.
 """
 
@@ -127,7 +127,7 @@ def _timed(path, job, piece, parent=None):
 
 @functools.cache
 def _end_with(parent):
-    """End this process when its parent does: killed by force, that cannot tell its workers to stop."""
+    """End this process when its parent does: killed by force, the parent cannot stop its workers."""
     def watch():
         while os.getppid() == parent:
             time.sleep(1)

@@ -59,7 +59,7 @@ def _predicted(job, tasks, start, stop):
 
 def score_resample(job, number):
     """Figures of resample `number` of the open interval: [mean macro F1 of its tasks, means of `group_scores` in their
-    order …, how often it was drawn again], float64."""
+    order …, how often it was sampled again], float64."""
     design = _design(*job.design)
     support, query, again = resample(design, number)
     ways = len(design.rules.classes)

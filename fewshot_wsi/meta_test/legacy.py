@@ -1,4 +1,4 @@
-"""The authors' task trees: one folder a task, features and rows pickled inside `.npy` files.
+"""The authors' task trees: one folder per task, features and rows pickled inside `.npy` files.
 
 `<task>/task_<i>/<stem>_<model>.npy` holds (support features (n, D), support labels (n,), query features (q, D), query
 labels (q,)) as an object array of four; `<stem>_idxs.npy` holds (support rows (n,), query rows (q,)). The ablation

@@ -39,7 +39,7 @@ class ImageSet:
 @dataclass(frozen=True)
 class Model:
     """One encoder: how it is pre-trained, or which fixed one it is. Weights: Protocol.weights_file(name)."""
-    config: str | None = None         # training config; None: weights are brought along
+    config: str | None = None         # training config; None: weights are user-provided
     encoder: str | None = None        # mean_rgb, color_histogram, random, or a preset such as configs/encoders/uni.py
     weights: str | None = None        # of a preset: a file or folder; None: where Protocol.weights_file says
     options: dict = field(default_factory=dict)  # --cfg-options of the training command
@@ -72,7 +72,7 @@ class TaskFamily:
     repeat_support: bool = False      # published near-domain draws support with replacement
     same_slide: bool = False          # homo mode: all shots of a task from one slide
     novel_classes: tuple = ()         # near: one evaluation per entry; int, or a tuple of classes
-    groups: dict = field(default_factory=dict)  # name: classes; harmonic means are taken over these
+    groups: dict = field(default_factory=dict)  # name: classes; harmonic means are over these
     methods: tuple = ()               # (model, mode, classifier); '{novel}' in a model takes each novel class
     variations: tuple = ()            # ablation: (model, mode, classifier, {setting: value}), run when asked for
     num_aug_shots: int = 100
@@ -125,7 +125,7 @@ class Protocol:
         """Folder of the dictionary of `model` without the classes `novel`: <model> below <workdir>/dict, or `below`.
 
         Where `novel` are not the model's own novel classes it is wo_<novel> in there: one encoder, several
-        dictionaries. Only the protocol tells what a model has not seen; a model it does not name has one folder."""
+        dictionaries. Only the protocol says what a model has not seen; a model it does not name has one folder."""
         own = self.models[model].novel if model in self.models else novel
         inner = [f"wo_{novel_tag(novel)}"] if novel and set(novel) != set(own) else []
         return Path(below or Path(self.workdir, "dict"), model, *inner)

@@ -34,7 +34,7 @@ def _of_protocol(protocol, model, name):
 
 
 def _of_files(protocol, model, name):
-    """For a model that only its files tell of."""
+    """For a model that is known by its files alone."""
     image_set = protocol.set(name)
     return "--pretrained", protocol.weights_file(model), "--list", image_set.list, "--root", image_set.root
 

@@ -22,7 +22,7 @@ LATENT = ("sampled", "expected")
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """One task file: what is drawn, from what, and where it lies. None stands for what the protocol says."""
+    """One task file: what is sampled, from what, and where it lies. None stands for what the protocol says."""
     protocol: Protocol
     task: str
     num_shots: int
@@ -117,7 +117,7 @@ class Settings:
             unused = {"latent": "sampled", "dict_folder": None, **usual}
             _set(self, **{name: value for name, value in unused.items() if name not in kept})
         if self.mode == "linear" or self.latent == "expected":
-            _set(self, seed=self.protocol.seed)  # nothing is drawn
+            _set(self, seed=self.protocol.seed)  # nothing is sampled
         for name, folder in (("task_folder", "tasks"), ("dict_folder", "dict")):
             given = getattr(self, name)
             if given and Path(given).absolute() == Path(self.protocol.workdir, folder).absolute():
@@ -152,7 +152,7 @@ class Settings:
 
     @property
     def class_groups(self):
-        """Groups that harmonic means are taken over: base and novel where classes were left out."""
+        """Groups that harmonic means are over: base and novel where classes were left out."""
         if not self.novel:
             return {name: list(classes) for name, classes in self.family.groups.items()}
         base = [c for c in range(len(self.classes)) if c not in self.novel]

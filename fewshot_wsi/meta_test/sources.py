@@ -1,6 +1,6 @@
 """What lies behind the rows of a result: image names, groups and slides, training lists, image files.
 
-Nothing here is needed for a report; all of it makes one better. A list that is not on this machine, or no longer the
+Nothing here is needed for a report; all of it completes one. A list that is not on this machine, or no longer the
 one that was scored, leaves its images nameless, and the report says so.
 """
 

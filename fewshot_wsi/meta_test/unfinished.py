@@ -1,7 +1,7 @@
 """One run in pieces: what is finished of it, what is missing, and its result when nothing is.
 
 A piece is a chunk of tasks, (start, stop), or a resample of the open interval, ('open', number). Finished pieces lie in
-the run's hidden folder, so that a later call goes on with those that are missing.
+the run's hidden folder, so that a later call makes those that are missing.
 """
 
 import contextlib

@@ -103,7 +103,7 @@ def logged(path):
 
 
 def _unread(pipe):
-    """Bytes in a pipe that its reader has not taken yet."""
+    """Bytes in a pipe that are not read yet."""
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 

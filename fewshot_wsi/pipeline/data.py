@@ -1,4 +1,4 @@
-"""Images and lists of a protocol: drawn, listed from folders, or there already and checked."""
+"""Images and lists of a protocol: synthetic, listed from folders, or there already and checked."""
 
 from pathlib import Path
 

@@ -1,11 +1,11 @@
-"""The quick start's images: three sets of drawn tiles with the published names, lists and groups.
+"""The quick start's images: three sets of synthetic tiles with the published names, lists and groups.
 
     NCT     9 tissue classes, train and test            NCT/data/<split>/<class>/<number>.png
     LC25000 5 lung and colon classes; every group is one original and its rotated or flipped copies, groups.csv
     PAIP19  3 classes on slides of their own stain      PAIP19/data/<slide>/<class>/<x>+<y>+<class>.png
 
 They exercise the method; they are no substitute for tissue, and figures on them say nothing about it. Every tile is
-drawn from a random stream of its own, so a smaller set is a part of a larger one.
+made from a random stream of its own, so a smaller set is a part of a larger one.
 """
 
 import os
@@ -26,7 +26,7 @@ from fewshot_wsi.foundation.files import file_sha256, json_sha256, read_json, re
 from fewshot_wsi.foundation.lists import write_list
 from fewshot_wsi.pipeline.tissue import Tissue, draw_stain, draw_tile
 
-VERSION = 2  # of the drawings: raise it with every change that moves a pixel
+VERSION = 2  # of the drawings: raise it with every change of a pixel
 MANIFEST = "drawn.json"
 
 _STROMA = Tissue(eosin=0.42, fibres=0.42, length=7, waviness=5, nuclei=3.2, radius=2.0, elongation=3.0)

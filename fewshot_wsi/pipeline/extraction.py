@@ -51,7 +51,7 @@ def run(request):
 
 
 def on_all_processes(launcher, work):
-    """`work()` on each of the processes that `launcher` has started; an exit code where another process tells why."""
+    """`work()` on each of the processes that `launcher` has started; an exit code where another process says why."""
     distributed.start(launcher, backend="gloo")  # only small messages pass between processes
     try:
         work()

@@ -78,7 +78,7 @@ class Pretraining:
         print(f"{self.weights}: {len(state)} tensors of the backbone")
 
     def _begin(self, inputs):
-        """Checkpoints of other inputs make way; those of the same, or of the published commands, are gone on with."""
+        """Checkpoints of other inputs are moved aside; training continues from those of the same inputs or commands."""
         record = self.work_dir / INPUTS
         if record.is_file() and read_json(record)["inputs"] != inputs:
             self._set_aside("was trained on other inputs")

@@ -59,7 +59,7 @@ class Records:
                                      "outputs": {str(output): file_sha256(output) for output in step.outputs}})
 
     def made(self, step):
-        """Whether the outputs of `step` are those that its record tells of, whatever went into them."""
+        """Whether the outputs of `step` are those that its record names, whatever went into them."""
         path = self.path(step)
         return path.is_file() and all(Path(name).is_file() and file_sha256(name) == digest for name, digest in
                                       read_json(path, "record of a finished step")["outputs"].items())

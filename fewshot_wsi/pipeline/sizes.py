@@ -10,8 +10,8 @@ from fewshot_wsi.meta_test.generation import draw, pools_of, set_labels
 
 
 def check_sizes(plan):
-    """UserError unless a task of the most shots can be drawn for each task of the plan, and the base images are as many
-    as the prototypes. Labels are those of the lists that features are going to be made of."""
+    """UserError unless a task of the most shots exists for each task of the plan, and the base images are as many
+    as the prototypes. Labels are those of the lists that features will be made of."""
     images = plan.image_sets
 
     def labels_of(protocol, name):

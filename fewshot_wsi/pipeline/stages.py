@@ -1,7 +1,7 @@
 """The stages of a protocol in their order.
 
 Only what the chosen tasks need is done, and of that only what is not finished: steps by their record
-(fewshot_wsi.pipeline.records), runs of meta-testing by their result files, drawn tiles and lists by comparing them.
+(fewshot_wsi.pipeline.records), runs of meta-testing by their result files, synthetic tiles and lists by comparing them.
 """
 
 import argparse

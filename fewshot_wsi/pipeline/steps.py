@@ -42,7 +42,7 @@ def extract_steps(plan):
 
 
 def _extract_step(plan, model, name):
-    def run(again):  # without overwrite finished features are kept, and an interrupted extraction goes on
+    def run(again):  # without overwrite finished features are kept, and an interrupted extraction continues
         _extract(plan, model, name, overwrite=again)
 
     return Step("extract", f"{model}/{name}", run, lambda: _extract_inputs(plan, model, name),

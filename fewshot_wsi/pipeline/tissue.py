@@ -2,7 +2,7 @@
 
 A tile is drawn as two maps of stain concentration, haematoxylin (nuclei, blue) and eosin (cytoplasm and matrix,
 pink); the Beer-Lambert law turns them into colour, I = 255 * exp(-(H h + E e)), with the stains' absorption h, e per
-channel. What tells tissues apart is arrangement more than amount: the stain of a slide varies, as it does in a
+channel. What distinguishes tissues is arrangement more than amount: the stain of a slide varies, as it does in a
 laboratory, and most tiles hold some of a second tissue. Lengths are in pixels, so a larger tile shows more tissue.
 """
 

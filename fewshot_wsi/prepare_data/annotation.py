@@ -12,7 +12,7 @@ from fewshot_wsi.prepare_data.regions import combined, cover
 
 LAYERS = ("whole", "viable")
 RULES = 2        # raise it when the same annotation is to give other classes
-LARGER = 1.02    # viable by whole area from which on the two are taken for exchanged
+LARGER = 1.02    # viable by whole area from which on the two count as exchanged
 
 
 def find_annotations(folder):
@@ -41,7 +41,7 @@ def class_cover(files, place, sizes, layer_ids=None):
     """(3, rows, columns) float32: the share of each cell that is outside, whole but not viable, viable tumour.
 
     files: as `files_of` gives. place: slides.Geometry. sizes: (width, height) of each level of the slide.
-    layer_ids: dict from the XML's Annotation Id to 'whole' or 'viable', where name and colour do not tell.
+    layer_ids: dict from the XML's Annotation Id to 'whole' or 'viable', where name and colour do not say.
     UserError: files that are not readable, and areas that look exchanged.
     """
     whole, viable = (mask_cover(path, place, sizes) for path in files) if len(files) == 2 else \

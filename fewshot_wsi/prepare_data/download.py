@@ -50,7 +50,7 @@ def record_files(record, *, base=ZENODO, timeout=60):
 def fetch(remote, folder, *, timeout=60, retries=5, pause=2.0, quiet=False):
     """Path of `remote` in `folder`, downloaded if it is not there, its checksum compared in any case.
 
-    A download lives in `<name>.part` and goes on there after any stop, by a range request where the server knows them.
+    A download lives in `<name>.part` and continues after any stop, by a range request where the server knows them.
     A broken connection is tried again `retries` times in a row without progress, after pause, 2·pause, … seconds.
     UserError: the connection stays broken (the part is kept), the disk is too small, or the checksum is wrong: then
     the file is kept aside as `<name>.bad` and never used.

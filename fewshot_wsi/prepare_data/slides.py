@@ -13,8 +13,8 @@ from fewshot_wsi.foundation.image_files import find_files
 
 SUFFIXES = frozenset({".svs", ".ndpi", ".mrxs", ".scn", ".bif"})
 CELL = 8.0         # micrometres a side: a tile at 20x is 14 cells wide
-EXACT = 0.02       # a level this near to the resolution wanted is read as it is, without resampling
-COARSEST = 1.1     # a slide may be this much coarser than the resolution wanted
+EXACT = 0.02       # a level this near to the target resolution is read as it is, without resampling
+COARSEST = 1.1     # a slide may be this much coarser than the target resolution
 _STRIP = 1 << 24   # pixels read at once for the grid
 
 
@@ -58,7 +58,7 @@ def geometry(slide, *, tile, mpp, slide_mpp=None):
     """Geometry of `slide` for tiles of `tile` pixels at `mpp` µm a pixel.
 
     slide_mpp: µm a pixel of level 0, whatever the slide states; None: what it states.
-    UserError: no resolution known, or the slide is coarser than wanted."""
+    UserError: no resolution known, or the slide is coarser than the target."""
     own = (slide_mpp, slide_mpp) if slide_mpp else _stated_mpp(slide)
     if not own:
         raise UserError("states no micrometres per pixel (mpp); give --mpp if you know it")

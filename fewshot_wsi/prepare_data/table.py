@@ -74,7 +74,7 @@ def with_groups(table, csv_path):
 
 
 def number_classes(table, order=None):
-    """(labels (N,) int64, class names in label order). order: the names wanted, or None: sorted, numbers by value.
+    """(labels (N,) int64, class names in label order). order: the expected names, or None: sorted, numbers by value.
 
     UserError: names that differ only in case or in the form of an umlaut; an order that is not that of the classes."""
     present = sorted(set(table.classes), key=_by_value)

@@ -1,4 +1,4 @@
-"""Stained tissue, and pen or ink, on a coarse grid of a slide; told apart by what each dye absorbs.
+"""Stained tissue, and pen or ink, on a coarse grid of a slide; distinguished by what each dye absorbs.
 
 Haematoxylin absorbs red and green about equally and blue little, eosin almost only green. So tissue absorbs green most
 (on tiles of four data sets red / green stays below 0.85, but for rare pixels). Blue, green and turquoise ink absorb

@@ -78,7 +78,7 @@ def _directed(pairs, i, j):
 
 def verdict(difference, p, open_p):
     """What may be said: nothing, something about these images, or something about new units. p and open_p are corrected
-    for the number of comparisons; open_p is None where it cannot be told."""
+    for the number of comparisons; open_p is None where it is not known."""
     if p >= ALPHA:
         return "no difference shown"
     better = "A better" if difference > 0 else "B better"
@@ -92,7 +92,7 @@ def _p_cell(p):
 
 
 def verdict_lines(table):
-    """One sentence for each kind of comparison and pair of encoders: how often A was better, and on what grounds."""
+    """One sentence for each kind of comparison and pair of encoders: how often A is higher, and on what grounds."""
     counts = {}
     for row in table.rows:
         kind, a, b = row[0].text, row[4].text, row[5].text

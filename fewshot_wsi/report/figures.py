@@ -74,7 +74,7 @@ def _shots_line(ax, grid, method, run, runs, colour, marker):
 
 
 def _first_of(limit, count, what):
-    """Words of a caption where not everything is drawn."""
+    """Words of a caption where not everything is shown."""
     return f" The first {limit} of {count} {what}." if count > limit else ""
 
 

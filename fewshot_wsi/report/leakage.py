@@ -16,7 +16,7 @@ from lowshot.statistics import f1_of_confusion
 class Leak:
     """One kind of overlap in one run."""
     kind: str             # 'support, same image', …
-    known: bool           # False: cannot be told from what is at hand, `why` says what is missing
+    known: bool           # False: not known from what is at hand, `why` says what is missing
     why: str = ""
     queries: int = 0      # affected queries, over all tasks
     share: float = 0.0    # of all queries

@@ -1,13 +1,13 @@
 """The paper's published figures, and whether a run agrees with them.
 
 A run matches a published table by the names of its setting: task, model family (`clp`, `fsp`), novel class, shots, mode
-and classifier, with latent augmentation also prototypes and augmented shots; its tasks are drawn by the published rule.
+and classifier, with latent augmentation also prototypes and augmented shots; its tasks follow the published rule.
 Names say nothing about the data: a run on fewer tiles than the paper had is matched, compared and marked as made on
 other data.
 
 Agreement is judged on the mean over classes (macro F1). The paper printed the mean of its *class* half-widths, which is
 wider than the half-width of the macro F1 where classes do not rise and fall together. The paper's macro half-width is
-taken to be in the same proportion to it as this run's is:
+assumed to be in the same proportion to it as this run's is:
 
     half-width of the difference = hypot(h, h / c * c_paper),    h, c: macro and mean class half-width of this run
 """
@@ -88,7 +88,7 @@ def match_published(config, statistics, rows=None, run=None):
 
 
 def _same_size(expected, rows):
-    """True: both sets have as many tiles as published. False: one has not. None: cannot be told."""
+    """True: both sets have as many tiles as published. False: one has not. None: not known."""
     if any(rows.get(side) not in (None, count) for side, count in expected.items()):
         return False
     return True if expected and all(rows.get(side) for side in expected) else None

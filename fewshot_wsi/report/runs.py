@@ -48,7 +48,7 @@ class Run:
     unit: str               # what the open interval resamples
     leaks: list
     needed: dict = field(default_factory=dict)  # 'closed', 'open' -> `intervals.tasks_for`
-    remark: str = ""        # tells apart runs of equal settings; see fewshot_wsi.report.variants
+    remark: str = ""        # distinguishes runs of equal settings; see fewshot_wsi.report.variants
 
     family = property(lambda self: self.config["model"].removesuffix(f"_wo_{self.config['novel_class']}"))
     macro = property(lambda self: self.f1.mean(axis=1))
@@ -143,7 +143,7 @@ def _in_order(runs, pairs):
 
 
 def _by_tasks(files):
-    """Files of the same task set together, in order, and notices about those that tell none."""
+    """Files of the same task set together, in order, and notices about those that name none."""
     groups, notices = {}, []
     for path in files:
         try:

@@ -25,7 +25,7 @@ _RC = {"svg.fonttype": "none", "svg.hashsalt": "lowshot", "font.family": "sans-s
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure, drawn: key (file name), title, caption, alt text, SVG text and PNG bytes."""
+    """One figure: key (file name), title, caption, alt text, SVG text and PNG bytes."""
     key: str
     title: str
     caption: str
@@ -59,7 +59,7 @@ def drawing(width=7.2, height=3.2, rows=1, columns=1, **options):
 
 
 def finish(figure, key, title, caption, alt):
-    """Figure from what was drawn: equal drawings make equal bytes."""
+    """Figure from a Matplotlib drawing: equal drawings make equal bytes."""
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     figure.savefig(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})

@@ -28,7 +28,7 @@ class Tile:
 
 @dataclass
 class ShownTask:
-    """Tiles of one task: one row a class."""
+    """Tiles of one task: one row per class."""
     title: str
     f1: float
     rows: list = field(default_factory=list)  # (class name, supports, queries): lists of Tile
