@@ -3,6 +3,7 @@
 from mmengine.config import Config
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.keys import check_keys, nearest_known
 from fewshot_wsi.foundation.python_config import read_python_config
 from openselfsup.schedule import check_schedule
@@ -41,7 +42,7 @@ def load_config(path, options=None):
 
     UserError where the file is missing or does not run, or a key is unknown; the nearest valid name is given.
     """
-    config = Config(read_python_config(path, "config"))
+    config = Config(read_python_config(path, "config"), filename=str(shipped(path)))
     for key in options or {}:
         if key.partition(".")[0] in HELPERS:
             raise UserError(f"--cfg-options {key}: a name that the config file uses only for itself; set the key that "
