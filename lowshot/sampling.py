@@ -184,7 +184,7 @@ class _Grouped(_Distinct):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.used = _flags(self.support.groups, self.query.groups)
+        self.groups_used = _flags(self.support.groups, self.query.groups)
 
     def __call__(self, rng, choices):
         short = []
@@ -209,10 +209,10 @@ class _Grouped(_Distinct):
 
     def side(self, rng, pool, class_rows, count, *more):
         if class_rows is self.class_rows:  # the query side
-            return super().side(rng, pool, class_rows, count, (self.used, pool.groups))
-        self.used[:] = False
+            return super().side(rng, pool, class_rows, count, (self.groups_used, pool.groups))
+        self.groups_used[:] = False
         rows, short = super().side(rng, pool, class_rows, count)
-        self.used[pool.groups[rows]] = True
+        self.groups_used[pool.groups[rows]] = True
         return rows, short
 
 
