@@ -35,7 +35,7 @@ from fewshot_wsi.foundation.seeds import generator
 from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import PUBLISHED, find_classifier
 from lowshot.dictionary import build_dictionary, save_dictionary
-from lowshot.prediction import predict, predict_episode
+from lowshot.prediction import predict, predict_task
 
 QUERIES = 15
 ROWS = [  # classifier, mode, tasks source, shots, what the speed-up should be
@@ -143,7 +143,7 @@ def measure(clf, mode, name, shots, wanted, args):
         quick.append((time.perf_counter() - start) / tasks)
         for task in part:
             start = time.perf_counter()
-            theirs.append(predict_episode(estimator, support[task], labels, query[task], drawn, "", task))
+            theirs.append(predict_task(estimator, support[task], labels, query[task], drawn, "", task))
             slow.append(time.perf_counter() - start)
     equal = (found == np.array(theirs)).mean()
     best = ""
@@ -157,7 +157,7 @@ def measure(clf, mode, name, shots, wanted, args):
 def optimum(support, labels, query, augmentation):
     """What logistic regression predicts at its optimum: scikit-learn at tol=1e-9, on float64."""
     exact = LogisticRegression(max_iter=20000, tol=1e-9)
-    return np.array([predict_episode(exact, z.astype(np.float64), labels, q, augmentation, "", task)
+    return np.array([predict_task(exact, z.astype(np.float64), labels, q, augmentation, "", task)
                      for task, (z, q) in enumerate(zip(support, query, strict=True))])
 
 

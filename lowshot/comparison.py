@@ -31,10 +31,12 @@ class Comparison:
     won: float              # share of tasks where A has the higher score
     tied: float             # share of tasks with equal scores
     p: float                # sign-flip permutation, two-sided
-    way: str                # how p was found: `sign_flip.EXACT`, SADDLEPOINT or DRAWN
+    way: str                # how p was found: `sign_flip.EXACT`, SADDLEPOINT or SAMPLED
     smallest: float         # the p that no differences of so many tasks get below
 
-    exact = property(lambda self: self.way == EXACT)
+    @property
+    def exact(self):
+        return self.way == EXACT
 
     def __repr__(self):
         return f"<Comparison: {self}>"

@@ -6,7 +6,7 @@ Files of the published form, all float64: `<prefix>_PROTO_BANK_<K>.npy` (K, D) p
 covariances and seed, cluster by cluster, so it is written only while it is small.
 """
 
-import sys
+import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, json_sha256, read_json, write_json, write_npy
 from fewshot_wsi.foundation.seeds import generator
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 CONSTRUCT = "python wsi_workdir/dict_construction.py"
@@ -195,13 +197,13 @@ def load_dictionary(folder, prefix, num_prototypes, dim=None, made_by=CONSTRUCT)
     rows, scale = made.draw(0)[:8], np.sqrt(np.trace(covariances[0]) / dim)
     if bank.shape[1] != made.num_shift_vectors or not np.allclose(bank[0, :8], rows, rtol=0, atol=1e-6 * scale):
         raise InputError(f"{files['SHIFT']}: not the shifts of the dictionary beside it; remove the file, they are "
-                        "drawn again from the seed")
+                        "sampled again from the seed")
     return replace(made, bank=bank)
 
 
 def _taken_as_it_is(files, prototypes, covariances, bank):
-    shown = "shifts drawn from seed 0" if bank is None else "its own shift bank"
-    print(f"notice: {files['PROTO']}: no description beside it, taken as it is with {shown}", file=sys.stderr)
+    shown = "shifts sampled from seed 0" if bank is None else "its own shift bank"
+    logger.warning(f"{files['PROTO']}: no description beside it, used as it is with {shown}")
     made = make_dictionary(prototypes, covariances)
     if bank is None:
         return made

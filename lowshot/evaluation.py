@@ -27,9 +27,20 @@ class Scores:
     predictions: np.ndarray  # (T, ways*queries) int64 class numbers
     tasks: TaskSet
 
-    macro = property(lambda self: self.f1.mean(axis=1), doc="(T,) macro F1 of each task.")
-    mean = property(lambda self: float(self.macro.mean()), doc="Macro F1, the mean over tasks.")
-    closed = property(lambda self: closed_interval(self.macro), doc="Interval for further tasks from these rows.")
+    @property
+    def macro(self):
+        """(T,) macro F1 of each task."""
+        return self.f1.mean(axis=1)
+
+    @property
+    def mean(self):
+        """Macro F1, the mean over tasks."""
+        return float(self.macro.mean())
+
+    @property
+    def closed(self):
+        """Interval for further tasks from these rows."""
+        return closed_interval(self.macro)
 
     @cached_property
     def influence(self):

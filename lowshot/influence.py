@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-GROUPED = "tasks drawn by the rule 'grouped' need --open bootstrap"
+GROUPED = "tasks sampled by the rule 'grouped' need --open bootstrap"
 FEWEST_UNITS = 3  # a class from fewer units says nothing about others
 
 
@@ -142,7 +142,7 @@ def too_few(count, name):
     """Why `count` units, each called `name`, give no open interval; '' where they are enough."""
     if count >= FEWEST_UNITS:
         return ""
-    return f"a class is drawn from {('no', 'one', 'two')[count]} {name}{'s' * (count != 1)} only"
+    return f"a class is sampled from {('no', 'one', 'two')[count]} {name}{'s' * (count != 1)} only"
 
 
 def macro_influence(predictions, labels, classes):

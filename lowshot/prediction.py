@@ -1,6 +1,6 @@
-"""Predictions of many episodes at once: `predict`.
+"""Predictions of many tasks at once: `predict`.
 
-Where the classifier has a batched form it is used; any other scikit-learn classifier is fitted one episode at a time.
+Where the classifier has a batched form it is used; any other scikit-learn classifier is fitted one task at a time.
 """
 
 import functools
@@ -21,18 +21,18 @@ BLOCK_BYTES = 2**23  # float64 supports and queries worked on at once: what a ca
 
 def predict(classifier, support, labels, query, *, solver="batched", device="cpu", augmentation=None, base=None,
             classes=None, setting="", task_numbers=None):
-    """Predicted labels (T, q) int64 of T episodes.
+    """Predicted labels (T, q) int64 of T tasks.
 
     classifier: a name of `lowshot.classifiers`, or an unfitted scikit-learn classifier.
     support: (T, n, D) float32; labels: (n,) or (T, n) ints, any values, at least two; query: (T, q, D) float32.
-    solver: 'batched', or 'sklearn' for one fit of the estimator an episode in any case.
-    device: 'cpu', 'cuda' or 'auto'; sampled latent augmentation runs there, many episodes at once, the rest is small.
+    solver: 'batched', or 'sklearn' for one fit of the estimator a task in any case.
+    device: 'cpu', 'cuda' or 'auto'; sampled latent augmentation runs there, many tasks at once, the rest is small.
     augmentation: LatentAugmentation(…).shifts(seed), or what another Augmentation makes, or None. Its draws are keyed
     by `setting` and `task_numbers` (T,), by default 0 … T−1.
     base: fitted BaseDictionary, for classifiers that look at the base features.
     classes: (C,) what an estimator gets to see instead of the labels 0 … C−1; None: the labels themselves.
 
-    On the CPU the predictions of an episode do not depend, to the last bit, on those that share its call.
+    On the CPU the predictions of a task do not depend, to the last bit, on those that share its call.
     ValueError: unknown names, shapes that disagree, fewer than two classes, numbers that are not finite.
     """
     support, query = np.asarray(support), np.asarray(query)
@@ -47,8 +47,8 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
         _check_size(support, query, augmentation.dictionary.prototypes)
     predicted = np.empty(query.shape[:2], dtype=np.int64)
     if form == "estimator":
-        for task, episode in enumerate(zip(support, labels, query, numbers, strict=True)):
-            predicted[task] = _episode_classes(classifier, classes, *episode[:3], augmentation, setting, episode[3])
+        for row, (*arrays, number) in enumerate(zip(support, labels, query, numbers, strict=True)):
+            predicted[row] = _task_classes(classifier, classes, *arrays, augmentation, setting, number)
         return predicted
     if form != "sampled" or classifier.on_device is None:
         device = "cpu"
@@ -68,11 +68,11 @@ def predict(classifier, support, labels, query, *, solver="batched", device="cpu
     return predicted
 
 
-def _episode_classes(classifier, classes, support, labels, query, *how):
-    """Labels (q,) that the estimator predicts for one episode, of those in `labels`."""
+def _task_classes(classifier, classes, support, labels, query, *how):
+    """Labels (q,) that the estimator predicts for one task, of those in `labels`."""
     numbers = np.unique(labels)
     shown = numbers if classes is None else np.asarray(classes)[numbers]
-    found = predict_episode(classifier.estimator, support, shown[np.searchsorted(numbers, labels)], query, *how)
+    found = predict_task(classifier.estimator, support, shown[np.searchsorted(numbers, labels)], query, *how)
     order = np.argsort(shown)
     places = order[np.searchsorted(shown[order], found).clip(max=len(shown) - 1)]
     if np.shape(found) != (len(query),) or np.any(shown[places] != found):
@@ -80,8 +80,8 @@ def _episode_classes(classifier, classes, support, labels, query, *how):
     return numbers[places]
 
 
-def predict_episode(estimator, support, labels, query, augmentation=None, setting="", number=0):
-    """Predictions (q,) of a fresh `estimator` fitted to one episode: support (n, D), labels (n,), query (q, D)."""
+def predict_task(estimator, support, labels, query, augmentation=None, setting="", number=0):
+    """Predictions (q,) of a fresh `estimator` fitted to one task: support (n, D), labels (n,), query (q, D)."""
     if augmentation is not None:
         support = augmentation.augment(support, setting, number).reshape(-1, support.shape[1])
         labels = np.repeat(labels, augmentation.n_aug)
@@ -99,7 +99,7 @@ def _form(classifier, solver, augmentation):
     return "estimator" if getattr(classifier, form) is None else form
 
 
-# Each form as a function of a block of episodes: (…, support, labels in [0, ways), ways, query, numbers) → classes
+# Each form as a function of a block of tasks: (…, support, labels in [0, ways), ways, query, numbers) → classes
 
 def _batched(classifier, augmentation, setting, device, support, labels, ways, query, numbers):
     return classifier.batched(support, labels, ways, query)
@@ -123,7 +123,7 @@ _FORMS = {"batched": _batched, "sampled": _sampled, "expected": _expected}
 
 
 def _alike(labels):
-    """(classes, task numbers) of episodes with the same classes; labels (T, n)."""
+    """(classes, task numbers) of tasks with the same classes; labels (T, n)."""
     equal, alike = {}, {}
     for task, row in enumerate(labels):
         equal.setdefault(row.tobytes(), []).append(task)

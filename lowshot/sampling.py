@@ -41,7 +41,7 @@ class Pool:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class SampledTasks:
     support: np.ndarray  # (T, ways*shots) int32
     query: np.ndarray    # (T, ways*queries) int32
     left_out: list       # of {'slide', 'reason'}: slides that homo mode could not use
@@ -49,11 +49,11 @@ class Drawn:
 
 def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="published", seed=0, setting="",
                repeat_support=False, same_slide=False, rng=None):
-    """Draw `num_tasks` tasks (`disjoint`: at most as many) with all `classes`, in label order.
+    """Sample `num_tasks` tasks (`disjoint`: at most as many) with all `classes`, in label order.
 
     support, query: Pool (the same object where both are one set). classes: names in label order. rng: a Generator that
     all tasks are sampled from, one after another, instead of the streams of `seed` and `setting`.
-    Returns Drawn. InputError, before anything is sampled, names the class that has too few tiles.
+    Returns SampledTasks. InputError, before anything is sampled, names the class that has too few tiles.
     """
     repeats = rule == "published" and repeat_support
     choices, left_out = _support_rows(support, classes, shots, same_slide, repeats)
@@ -73,10 +73,10 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
             break
         tasks.append(task)
     if not tasks:
-        raise InputError(f"not one task can be drawn by the rule {rule!r} with {shots} shots and {queries} queries a "
+        raise InputError(f"not one task can be sampled by the rule {rule!r} with {shots} shots and {queries} queries a "
                         f"class from {support.name} and {query.name}; lower them or bring more tiles")
     rows = [np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1)]
-    return Drawn(*rows, left_out)
+    return SampledTasks(*rows, left_out)
 
 
 def _by_class(labels, num_classes, where=None):

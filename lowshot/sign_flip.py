@@ -26,24 +26,24 @@ EXACT_UP_TO = 16      # differences; 2^16 sign patterns are enumerated
 TAIL = 1e-3
 FEW_TASKS = 17        # up to so many, skewed differences reject too often: 13 % at a nominal 5 %
 BLOCK = 1 << 21       # numbers of one block of sign patterns, so that it stays in cache
-EXACT, SADDLEPOINT, DRAWN = "exact", "saddlepoint", "drawn"
+EXACT, SADDLEPOINT, SAMPLED = "exact", "saddlepoint", "sampled"
 
 
 def sign_flip_p(differences, seed=0):
-    """p of each row and how it was found (EXACT, SADDLEPOINT or DRAWN).
+    """p of each row and how it was found (EXACT, SADDLEPOINT or SAMPLED).
 
     differences: (k, T) floats. Returns ((k,) floats, list of k str).
     """
     differences = np.asarray(differences, dtype=np.float64)
-    p, ways = np.empty(len(differences)), [DRAWN] * len(differences)
+    p, ways = np.empty(len(differences)), [SAMPLED] * len(differences)
     for row, values in enumerate(differences):
         values = np.abs(values[values != 0])
         if len(values) <= EXACT_UP_TO:
             p[row], ways[row] = _exact(differences[row], values), EXACT
         else:
             p[row] = saddlepoint_p(abs(differences[row].sum()), values)
-            ways[row] = SADDLEPOINT if p[row] < TAIL else DRAWN
-    rest = [row for row, way in enumerate(ways) if way == DRAWN]
+            ways[row] = SADDLEPOINT if p[row] < TAIL else SAMPLED
+    rest = [row for row, way in enumerate(ways) if way == SAMPLED]
     if rest:
         p[rest] = _drawn(differences[rest], seed)
     return p, ways

@@ -33,11 +33,25 @@ class TaskSet:
     path: Path | None = None    # file or folder it was read from
     groups: tuple = ()          # ('group' or 'image', unit of each row of the support set, of the query set)
 
-    num_tasks = property(lambda self: len(self.support))
-    ways = property(lambda self: len(np.unique(self.support_labels)))
-    shots = property(lambda self: len(self.support_labels) // self.ways)
-    queries = property(lambda self: len(self.query_labels) // self.ways)
-    seed = property(lambda self: self.meta.get("seed", 0))
+    @property
+    def num_tasks(self):
+        return len(self.support)
+
+    @property
+    def ways(self):
+        return len(np.unique(self.support_labels))
+
+    @property
+    def shots(self):
+        return len(self.support_labels) // self.ways
+
+    @property
+    def queries(self):
+        return len(self.query_labels) // self.ways
+
+    @property
+    def seed(self):
+        return self.meta.get("seed", 0)
 
     @property
     def one_set(self):

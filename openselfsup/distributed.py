@@ -64,7 +64,7 @@ def _first_slurm_node():
         return subprocess.run(["scontrol", "show", "hostnames", nodes], check=True, text=True,
                               capture_output=True).stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError) as error:
-        raise UserError(f"cannot tell the first node of {nodes!r} ({error}); set MASTER_ADDR") from None
+        raise UserError(f"cannot find the first node of {nodes!r} ({error}); set MASTER_ADDR") from None
 
 
 def device():

@@ -66,7 +66,7 @@ LAUGHS = "<!DOCTYPE a [<!ENTITY a 'x'><!ENTITY b '&a;&a;&a;'>]><Annotations>&b;<
     (BOMB, "is not usable XML"), (LAUGHS, "is not usable XML"), ("<Annotations><Ann", "is not usable XML"),
     ("", "is not usable XML"), ("\x00\xff", "is not usable XML"), ("<svg/>", "begins with <svg>, not <Annotations>"),
     ("<Annotations/>", "no region of the layer 'whole'; its Annotation elements are none"),
-    (xml_text([("Id='1' Name='a' LineColor='3'", [(False, WHOLE)])]), r"Id 1 \(name 'a', colour 3\); tell which"),
+    (xml_text([("Id='1' Name='a' LineColor='3'", [(False, WHOLE)])]), r"Id 1 \(name 'a', colour 3\); name them"),
     (xml_text([("Name='whole'", [(False, [("x", 1), (2, 3), (4, 5)])])]), "a vertex is no point: X='x'"),
     (xml_text([("Name='whole'", [(False, [("nan", 1), (2, 3), (4, 5)])])]), "a vertex is no point: X='nan'"),
     (xml_text([("Name='whole'", [(False, [("1e300", 1), (2, 3), (4, 5)])])]), "a vertex is no point"),

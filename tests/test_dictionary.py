@@ -196,5 +196,5 @@ def test_the_command_builds_keeps_and_refuses(run, protocol, tmp_path):
     again = run(*command)
     assert again.returncode == 0 and "made again now" in again.stderr and files["COV"].exists()
     files["json"].unlink()
-    assert "brought along" in run(*command).stderr
+    assert "user-provided" in run(*command).stderr
     assert run(*command, "--overwrite").returncode == 0

@@ -20,7 +20,7 @@ from fewshot_wsi.meta_test.origins import origin_warnings
 from fewshot_wsi.meta_test.protocol import load_protocol
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import Settings
+from fewshot_wsi.meta_test.settings import RunSettings
 from fewshot_wsi.pipeline.plan import Plan
 from fewshot_wsi.pipeline.steps import dictionary_steps
 from fewshot_wsi.report.writing import write_report
@@ -66,7 +66,7 @@ def spoil(protocol, what):
     ("narrow dictionary", "expected floats 4 × 12")])
 def test_inputs_that_do_not_fit_are_refused_before_the_first_task(world, what, words):
     protocol, _ = world
-    settings = Settings(protocol, "out", "enc", "latent_aug", num_shots=2, num_task=60, num_prototypes=4)
+    settings = RunSettings(protocol, "out", "enc", "latent_aug", num_shots=2, num_task=60, num_prototypes=4)
     spoil(protocol, what)
     with pytest.raises(UserError, match=words):
         run_all([settings], quiet=True)
@@ -80,12 +80,12 @@ def test_inputs_that_do_not_fit_are_refused_before_the_first_task(world, what, w
     ({"mode": "latent_aug", "latent": "expected", "clf": "logistic_regression"}, "no closed form")])
 def test_wrong_settings_are_refused(world, change, words):
     with pytest.raises(UserError, match=words):
-        run_all([Settings(**{"protocol": world[0], "task": "out", "model": "enc", "num_shots": 2, **change})])
+        run_all([RunSettings(**{"protocol": world[0], "task": "out", "model": "enc", "num_shots": 2, **change})])
 
 
 def test_a_model_scored_on_other_novel_classes_is_noticed(world, capfd):
     protocol, _ = world
-    settings = Settings(protocol, "NCT_78_aug", "enc_wo_3", num_shots=2, num_task=60, novel=(2, 3))
+    settings = RunSettings(protocol, "NCT_78_aug", "enc_wo_3", num_shots=2, num_task=60, novel=(2, 3))
     run_all([settings], quiet=True)
     assert "enc_wo_3 has never seen classes (3,), but (2, 3) are scored as novel" in capfd.readouterr().err
 
@@ -98,7 +98,7 @@ def test_a_dictionary_that_holds_the_novel_class_is_noticed(world, run, capfd):
         made = run("wsi_workdir/dict_construction.py", "--model", "unknown", "--novel_class", novel,
                    "--protocol", path, "--overwrite")
         assert made.returncode == 0, made.stderr
-        Inputs().prepare(Settings(protocol, "near", "unknown", "latent_aug", num_shots=1, novel=(3,)))
+        Inputs().prepare(RunSettings(protocol, "near", "unknown", "latent_aug", num_shots=1, novel=(3,)))
         assert ("built with the novel classes [3] in it" in capfd.readouterr().err) == noticed
 
 
@@ -107,7 +107,8 @@ def test_one_encoder_has_a_dictionary_for_each_novel_class(world, run):
     protocol, path = world
     novel = {}
     for label in (1, 3):
-        settings = Settings(protocol, "near", "enc", "latent_aug", num_shots=1, novel=(label,), dict_folder="my dicts")
+        settings = RunSettings(protocol, "near", "enc", "latent_aug", num_shots=1, novel=(label,),
+                               dict_folder="my dicts")
         with pytest.raises(UserError, match="make it with python wsi_workdir/dict_construction.py") as missing:
             make_tasks(settings.plan)
             Inputs().prepare(settings)
@@ -127,7 +128,7 @@ def test_a_dictionary_of_any_unlabelled_features_is_used_and_named_in_the_result
     done = run("wsi_workdir/dict_construction.py", "--model", "enc", "--base", base, "--protocol", path, "--dict_pth",
                path.parent / "own", "--num_shift_vectors", 50)
     assert done.returncode == 0 and f"4 prototypes of {len(features[::2])} features" in done.stdout, done.stderr
-    settings = Settings(protocol, "mix", "enc", "latent_aug", num_shots=2, dict_folder=str(path.parent / "own"))
+    settings = RunSettings(protocol, "mix", "enc", "latent_aug", num_shots=2, dict_folder=str(path.parent / "own"))
     outcome, = run_all([settings], quiet=True)
     result = read_json(settings.result_file)
     assert result["sets"]["base"] == str(base)
@@ -154,7 +155,7 @@ def test_base_features_of_another_encoder_are_refused(world, run):
                                                "sha256": file_sha256(file)})
     assert not run("wsi_workdir/dict_construction.py", "--model", "enc", "--base", base, "--protocol", path,
                    "--dict_pth", path.parent / "own").returncode
-    settings = Settings(protocol, "mix", "enc", "latent_aug", num_shots=2, dict_folder=str(path.parent / "own"))
+    settings = RunSettings(protocol, "mix", "enc", "latent_aug", num_shots=2, dict_folder=str(path.parent / "own"))
     with pytest.raises(UserError, match="mine.npy, are of another encoder than those of enc .weights_sha256 differ"):
         Inputs().prepare(settings)
 
@@ -168,7 +169,7 @@ def test_an_encoder_that_saw_the_source_of_the_tiles_is_named_here_and_in_the_re
             "pretraining_data": ["GTEx", "TCGA"], "license": "CC-BY-NC-ND-4.0", "citation": "Chen et al. 2024"})
     text = path.read_text()
     path.write_text(text.replace("slide=0),", "slide=0, source='TCGA-CRC-DX', mpp=0.25),"))
-    settings = Settings(load_protocol(path), "out", "enc", num_shots=2)
+    settings = RunSettings(load_protocol(path), "out", "enc", num_shots=2)
     run_all([settings], quiet=True)
     seen = "enc was pre-trained on TCGA, where the tiles of test come from (TCGA-CRC-DX)"
     scale = "enc was pre-trained at 0.5 microns per pixel, the tiles of test have 0.25"

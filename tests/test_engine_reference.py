@@ -12,7 +12,7 @@ from fewshot_wsi.foundation.features import labels_sha256, unit_length
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.protocol import build_protocol
 from fewshot_wsi.meta_test.results import find_results, read_result
-from fewshot_wsi.meta_test.settings import Settings
+from fewshot_wsi.meta_test.settings import RunSettings
 from lowshot.dictionary import build_dictionary, save_dictionary
 from lowshot.tasks import make_task_set, save_tasks
 
@@ -49,7 +49,7 @@ def test_linear_f1_is_that_of_the_reference(real_features, reference, tmp_path, 
     for clf in ("Ridge", "logistic_regression", "nearest_centroid"):
         for shots in (1, 5, 10):
             with np.load(reference / "expected" / f"{task}_{shots}shot_{clf}.npz") as arrays:
-                settings = Settings(protocol, task, model, "linear", clf, shots, len(arrays["f1"]), novel)
+                settings = RunSettings(protocol, task, model, "linear", clf, shots, len(arrays["f1"]), novel)
                 stored_tasks(settings.plan, arrays, protocol)
                 result = read_result(run_all([settings], quiet=True)[0].path)
                 if clf == "logistic_regression":  # scikit-learn stops before the optimum, which is found here

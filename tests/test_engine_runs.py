@@ -25,7 +25,7 @@ from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.results import find_results, read_result
-from fewshot_wsi.meta_test.settings import Settings, TaskPlan, runs_of, task_files_of
+from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan, runs_of, task_files_of
 from fewshot_wsi.meta_test.unfinished import is_done
 from lowshot import evaluation
 
@@ -51,7 +51,7 @@ def results_of(protocol):
 @pytest.mark.parametrize("clf, estimator", [("Ridge", RidgeClassifier), ("nearest_centroid", NearestCentroid)])
 def test_f1_equals_scikit_learn_task_by_task(world, clf, estimator):
     protocol, _ = world
-    settings = Settings(protocol, "mix", "enc", clf=clf, num_shots=2, num_task=60, solver="sklearn")
+    settings = RunSettings(protocol, "mix", "enc", clf=clf, num_shots=2, num_task=60, solver="sklearn")
     outcome, = run_all([settings], quiet=True)
     result = read_result(outcome.path)
     features = np.load(protocol.features_file("enc", "base"))
@@ -124,7 +124,7 @@ def test_finished_runs_are_kept_by_content_not_by_date(world):
 
 def test_a_new_rule_of_evaluation_does_finished_runs_again(world, monkeypatch):
     protocol, _ = world
-    settings = [Settings(protocol, "mix", "enc", num_shots=2)]
+    settings = [RunSettings(protocol, "mix", "enc", num_shots=2)]
     run_all(settings, quiet=True)
     assert run_all(settings, quiet=True)[0].kept
     monkeypatch.setattr(inputs, "EVALUATION", inputs.EVALUATION + 1)
@@ -134,7 +134,7 @@ def test_a_new_rule_of_evaluation_does_finished_runs_again(world, monkeypatch):
 
 def test_expected_augmentation_by_scikit_learn_is_refused_before_anything_is_read(world):
     with pytest.raises(UserError, match="no scikit-learn form"):
-        Settings(world[0], "mix", "enc", "latent_aug", num_shots=2, latent="expected", solver="sklearn")
+        RunSettings(world[0], "mix", "enc", "latent_aug", num_shots=2, latent="expected", solver="sklearn")
 
 
 def test_a_result_names_the_groups_that_its_tasks_were_drawn_by(world, tmp_path):
@@ -144,21 +144,21 @@ def test_a_result_names_the_groups_that_its_tasks_were_drawn_by(world, tmp_path)
     for groups, named in ((None, tmp_path / "groups.csv"), (str(table), table)):
         make_tasks(TaskPlan(protocol, "mix", 2, 60, sampling="grouped", groups=groups), replace=True)
         shutil.rmtree(Path(protocol.workdir, "results"), ignore_errors=True)
-        outcome, = run_all([Settings(protocol, "mix", "enc", num_shots=2, sampling="grouped")], quiet=True)
+        outcome, = run_all([RunSettings(protocol, "mix", "enc", num_shots=2, sampling="grouped")], quiet=True)
         assert outcome.path.name == "2shot_linear_Ridge_grouped.json"
         assert read_result(outcome.path).sets["support_groups"] == str(named)
 
 
 def test_options_without_effect_make_no_other_run(world):
     protocol, _ = world
-    base = Settings(protocol, "mix", "enc", num_shots=2)
+    base = RunSettings(protocol, "mix", "enc", num_shots=2)
     same = dict(num_aug_shots=7, num_prototypes=9, latent="expected", seed=9, aug_times=1, dict_folder="d",
                 task_folder=f"{protocol.workdir}/tasks")
     assert replace(base, **same) == base
     assert replace(base, **same, clf="logistic_regression").latent == "sampled"
     expected = replace(base, mode="latent_aug", latent="expected")
     assert replace(expected, seed=9) == expected
-    near = Settings(protocol, "NCT_78_aug", "enc", num_shots=2, novel=(2, 3))
+    near = RunSettings(protocol, "NCT_78_aug", "enc", num_shots=2, novel=(2, 3))
     assert replace(near, novel=(3, 2)) == near
     names = {replace(base, **change).name for change in (
         {}, {"mode": "latent_aug"}, {"mode": "latent_aug", "num_aug_shots": 9}, {"clf": "Ridge"}, {"num_task": 9},
@@ -187,11 +187,11 @@ def start(*options):
 
 
 def long_run(world):
-    """Options of a run that takes many chunks, its Settings, and its bytes when nothing disturbs it."""
+    """Options of a run that takes many chunks, its RunSettings, and its bytes when nothing disturbs it."""
     protocol, path = world
     plan, = task_files_of(protocol, only="mix", num_tasks=900)
     make_tasks(plan, replace=True)
-    settings = Settings(protocol, "mix", "enc", "latent_aug", "logistic_regression", num_shots=2, num_task=900,
+    settings = RunSettings(protocol, "mix", "enc", "latent_aug", "logistic_regression", num_shots=2, num_task=900,
                         num_aug_shots=5, num_prototypes=4, solver="sklearn", seed=protocol.seed)
     options = ["--task", "mix", "--model", "enc", "--mode", "latent_aug", "--clf", "logistic_regression", "--num_shots",
                2, "--num_task", 900, "--num_aug_shots", 5, "--num_prototypes", 4, "--solver", "sklearn", "--quiet",

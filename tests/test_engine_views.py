@@ -13,7 +13,7 @@ from fewshot_wsi.meta_test.evaluate import StoredView
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.legacy import read_arrays
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import Settings, TaskPlan
+from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.evaluation import with_views
 
@@ -44,7 +44,7 @@ def write_views(protocol, rows=None, count=VIEWS):
 
 
 def settings(protocol, **changes):
-    return Settings(**{"protocol": protocol, "task": TASK, "model": "enc", "num_shots": 2, "num_task": 60,
+    return RunSettings(**{"protocol": protocol, "task": TASK, "model": "enc", "num_shots": 2, "num_task": 60,
                        "novel": (2, 3), "solver": "sklearn", **changes})
 
 

@@ -19,7 +19,7 @@ from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import Settings, TaskPlan
+from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_tree_without_a_task_file_gives_the_same_tasks(world, keep):
     plan = TaskPlan(protocol, "mix", 2, 10)
     tasks, _ = make_tasks(plan)
     legacy.export(plan, tasks, "enc", threads=2)
-    settings = Settings(protocol, "mix", "enc", num_shots=2, num_task=10, solver="sklearn")
+    settings = RunSettings(protocol, "mix", "enc", num_shots=2, num_task=10, solver="sklearn")
     first = read_result(run_all([settings], quiet=True)[0].path)
     plan.path.unlink()
     settings.result_file.unlink()
@@ -103,7 +103,7 @@ def test_features_that_no_store_holds_are_refused(world):
     features = protocol.features_file("enc", "base")
     np.save(features, -np.load(features))
     with pytest.raises(UserError, match="its features are not those of .*base.npy"):
-        run_all([Settings(protocol, "mix", "enc", num_shots=2, num_task=3)], quiet=True)
+        run_all([RunSettings(protocol, "mix", "enc", num_shots=2, num_task=3)], quiet=True)
 
 
 def test_trees_of_other_data_are_refused(world):
@@ -111,7 +111,7 @@ def test_trees_of_other_data_are_refused(world):
     plan = TaskPlan(protocol, "mix", 2, 3)
     legacy.export(plan, make_tasks(plan)[0], "enc")
     plan.path.unlink()
-    settings = Settings(protocol, "mix", "enc", num_shots=2, num_task=3)
+    settings = RunSettings(protocol, "mix", "enc", num_shots=2, num_task=3)
     one = plan.path.parent / "task_1" / "4-way-2-shot_idxs.npy"
     support, query = legacy.read_arrays(one)
     for wrong, words in (([support[::-1], query], "takes row .* but its label is"),

@@ -12,7 +12,7 @@ from conftest import ROOT
 from fewshot_wsi.commands import run_protocol
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import read_list, write_list
-from fewshot_wsi.meta_test.protocol import Model, build_protocol, load_protocol
+from fewshot_wsi.meta_test.protocol import ModelEntry, build_protocol, load_protocol
 from fewshot_wsi.pipeline import summary
 from fewshot_wsi.pipeline.data import make_data
 from fewshot_wsi.pipeline.listing import list_folder, write_if_other, write_without_classes
@@ -282,7 +282,7 @@ def test_a_dry_run_writes_nothing(capsys, monkeypatch, tmp_path):
 
 def test_a_fresh_start_of_pretraining_sets_its_checkpoints_aside(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    protocol = replace(load_protocol(PAPER), models={"mine": Model(config="mine.py")})
+    protocol = replace(load_protocol(PAPER), models={"mine": ModelEntry(config="mine.py")})
     training = Pretraining(protocol, "mine", None)
     assert training.work_dir == Path("work_dirs/mine")
     make_folders(training.work_dir, ["latest.pth"])

@@ -254,6 +254,6 @@ def test_features_brought_along_need_neither_weights_nor_images(finished, tmp_pa
     own = tmp_path / "protocol.json"
     own.write_text(json.dumps(protocol))
     done = again(run, own, "--only", "mixture", "--stages", STAGES)
-    assert "its features were brought along" in done.stdout and "train.sh" not in done.stdout
+    assert "its features are user-provided" in done.stdout and "train.sh" not in done.stdout
     same = "results/mixture/clp/1shot_latent_aug_logistic_regression.json"
     assert np.array_equal(read_result(tmp_path / "own" / same).predictions, read_result(workdir / same).predictions)

@@ -19,7 +19,7 @@ from fewshot_wsi.meta_test import settings as settings_module
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.protocol import build_protocol, load_protocol
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import Settings, runs_of
+from fewshot_wsi.meta_test.settings import RunSettings, runs_of
 from lowshot import BaseDictionary, LatentAugmentation, SimpleShot, evaluate, load_tasks
 from lowshot.augmentations import Augmentation, augmentations
 from lowshot.classifiers import classifiers
@@ -44,8 +44,8 @@ def test_commands_score_what_evaluate_scores(world):
     x, y = features(protocol, "base")
     dictionary = BaseDictionary.load(protocol.dictionary_folder("enc"), "B", 4)
     own = {"svm": SVC(C=10.0), "flat": RidgeClassifier(), "stiff": RidgeClassifier(alpha=50.0), "Ridge": "Ridge"}
-    runs = [Settings(protocol, "mix", "enc", mode, name, 2) for name in own for mode in ("linear", "latent_aug")]
-    runs += [Settings(protocol, "mix", "enc", "linear", "simpleshot", 2)]
+    runs = [RunSettings(protocol, "mix", "enc", mode, name, 2) for name in own for mode in ("linear", "latent_aug")]
+    runs += [RunSettings(protocol, "mix", "enc", "linear", "simpleshot", 2)]
     for run, outcome in zip(runs, run_all(runs, workers=2, quiet=True), strict=True):
         estimator = SimpleShot(dictionary.dictionary_.mean) if run.clf == "simpleshot" else own[run.clf]
         if run.mode == "latent_aug":
@@ -99,7 +99,7 @@ def test_an_augmentation_is_one_registration(world, monkeypatch):
     known = {**augmentations(), "noise": Augmentation("noise", "noise", Noise)}
     for module in (protocol_module, settings_module, evaluate_module):
         monkeypatch.setattr(module, "augmentations", lambda: known)
-    run = Settings(world, "mix", "enc", "noise", "Ridge", 2, num_aug_shots=7)
+    run = RunSettings(world, "mix", "enc", "noise", "Ridge", 2, num_aug_shots=7)
     assert run.uses_dictionary and run.result_file.name == "2shot_noise_Ridge_draws7.json"
     found = read_result(run_all([run], quiet=True)[0].path)
     tasks, (x, y) = load_tasks(run.plan.path), features(world, "base")

@@ -15,7 +15,7 @@ from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import Settings, TaskPlan
+from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.report.paired import compare_results
 from fewshot_wsi.report.runs import read_evidence
@@ -137,7 +137,7 @@ def world(tmp_path):
 
 def _settings(protocol, **changes):
     values = {"num_shots": 2, "num_task": 30, "open": "bootstrap", "open_resamples": 6, **changes}
-    return Settings(protocol, values.pop("task", "mix"), values.pop("model", "enc"), **values)
+    return RunSettings(protocol, values.pop("task", "mix"), values.pop("model", "enc"), **values)
 
 
 def _run(protocol, workers=1, **changes):
@@ -208,7 +208,7 @@ def test_homo_tasks_resample_slides(world):
 
 def test_protocol_key_open_is_the_default_and_checked(world):
     protocol = world[0]
-    assert Settings(replace(protocol, open="bootstrap"), "mix", "enc", num_shots=2).open == "bootstrap"
+    assert RunSettings(replace(protocol, open="bootstrap"), "mix", "enc", num_shots=2).open == "bootstrap"
     with pytest.raises(UserError, match="--open 'jackknife'.*bootstrap"):
         _settings(protocol, open="jackknife")
     with pytest.raises(UserError, match="--open_resamples 1: give a whole number from 2"):

@@ -153,7 +153,7 @@ def test_homo_mode_without_any_usable_slide_is_an_error():
     ("distinct", 1, 6, "class 'gland' has 3 tiles in one, but a task needs 6 query tiles"),
     ("distinct", 2, 2, "class 'gland': too few tiles for 2 support and 2 query tiles that all differ"),
     ("grouped", 1, 1, "class 'gland': no split of the groups found"),
-    ("disjoint", 2, 2, "not one task can be drawn by the rule 'disjoint'")])
+    ("disjoint", 2, 2, "not one task can be sampled by the rule 'disjoint'")])
 def test_too_few_tiles_are_an_error_that_says_which(rule, shots, queries, words):
     labels = np.repeat([0, 1, 2], [20, 3, 20])
     pool = Pool("one", labels, np.arange(43), np.where(labels == 1, 0, np.arange(43)))

@@ -55,7 +55,7 @@ def parse_args(argv):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="data root: the lists' paths are relative to it")
     parser.add_argument("--name", required=True, help="name of the data set: letters, digits, _ and -")
-    parser.add_argument("--csv", type=Path, help="table of the images; without it the folders below the root tell")
+    parser.add_argument("--csv", type=Path, help="table of the images (default: folders below the root)")
     parser.add_argument("--class_part", type=int,
                         help="which folder of a path names the class, 0 the first, -1 the last (default: 0)")
     parser.add_argument("--group_part", type=int, help="which folder names the group (slide, patient)")

@@ -10,7 +10,7 @@ from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.protocol import DEFAULT, SAMPLING, load_protocol, novel_tag
-from fewshot_wsi.meta_test.settings import Settings, TaskPlan, novel_of
+from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan, novel_of
 
 EXAMPLE = """example:
   python wsi_workdir/tools/generate_aug_NCT78_task.py --task NCT78 --num_shots 5 --num_task 300"""
@@ -53,7 +53,7 @@ def main(argv=None):
         tasks, how = make_tasks(plan, replace=args.overwrite)
         print(f"{plan.path}: {tasks.num_tasks} tasks {how}")
     else:
-        settings = Settings(protocol, TASK, model, num_shots=args.num_shots, num_task=args.num_task, novel=novel,
+        settings = RunSettings(protocol, TASK, model, num_shots=args.num_shots, num_task=args.num_task, novel=novel,
                             aug_times=views + 1, sampling=plan.sampling, task_folder=args.task_out_dir)
         tasks = Inputs().prepare(settings).tasks
         print(f"{plan.path}: {tasks.num_tasks} tasks, {views} augmented views of their support tiles are there")

@@ -147,4 +147,4 @@ def print_counts(train, test):
     print(f"      all   {train.size:7} {test.size:7}")
     lacking = [name for name, both in zip(CLASSES, counts, strict=True) if not all(both)]
     if lacking:
-        print(f"notice: {', '.join(lacking)} missing on one side; no task can be drawn with it", file=sys.stderr)
+        print(f"notice: {', '.join(lacking)} missing on one side; no task can be sampled with it", file=sys.stderr)

@@ -13,7 +13,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import check_listable, same_but_for_case
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.prepare_data.annotation import files_of, find_annotations
-from fewshot_wsi.prepare_data.cutting import CLASSES, Job, Settings, cut, finished
+from fewshot_wsi.prepare_data.cutting import CLASSES, CuttingJob, CuttingSettings, cut, finished
 from fewshot_wsi.prepare_data.publish import groups, lists, publish
 from fewshot_wsi.prepare_data.slides import find_slides
 
@@ -31,7 +31,7 @@ exit code: 0 all slides are in the lists; 1 some are left out, listed at the end
 
 def main(argv=None):
     args = parse_args(argv)
-    settings = Settings(args.tiles, args.tile, args.stride or args.tile, args.target_mpp, args.mpp, args.purity,
+    settings = CuttingSettings(args.tiles, args.tile, args.stride or args.tile, args.target_mpp, args.mpp, args.purity,
                         args.min_tissue, args.seed, tuple(args.xml_layers or ()))
     paths, folder = find_slides(args.slides), args.out / "data"
     jobs, left_out = plan(paths, args.annotations or args.slides)
@@ -94,14 +94,14 @@ def plan(paths, annotations):
     """(jobs, left out): a job for each slide with an annotation and a name of its own; (file, reason) of the others."""
     known, jobs, left_out = find_annotations(annotations), [], []
     confused = dict(map(reversed, same_but_for_case(sorted({path.stem for path in paths}))))
-    taken = {}
+    used = {}
     for path in paths:
         try:
             check_listable([path.stem], path.parent)
-            if path.stem in confused or taken.setdefault(path.stem, path) != path:
-                raise UserError(f"has the name of {taken.get(path.stem, confused.get(path.stem))} but for case or "
+            if path.stem in confused or used.setdefault(path.stem, path) != path:
+                raise UserError(f"has the name of {used.get(path.stem, confused.get(path.stem))} but for case or "
                                 "folder; rename one, with its annotation")
-            jobs.append(Job(path.stem, path, files_of(path.stem, known)))
+            jobs.append(CuttingJob(path.stem, path, files_of(path.stem, known)))
         except UserError as error:
             left_out.append((str(path), str(error)))
     return jobs, left_out

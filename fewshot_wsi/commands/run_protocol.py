@@ -40,13 +40,13 @@ def parse_args(argv=None):
     p.add_argument("--scheduler", help="address of the Dask scheduler, as tcp://host:8786")
     p.add_argument("--solver", choices=("batched", "sklearn"), help="see distributed_meta_test.py")
     p.add_argument("--latent", choices=LATENT, help="sampled as published (default), or expected in closed form")
-    p.add_argument("--sampling", choices=SAMPLING, help="how tasks are drawn (default: the protocol's)")
+    p.add_argument("--sampling", choices=SAMPLING, help="how tasks are sampled (default: the protocol's)")
     p.add_argument("--open", choices=OPEN, help="how open intervals are made (default: the protocol's); bootstrap: "
                    "in 100 times the time")
     p.add_argument("--ablation", choices=ABLATION, default="no",
                    help="also the protocol's variations; short: those without augmented views (default no)")
     p.add_argument("--workdir", help="where everything is written (default: the protocol's)")
-    p.add_argument("--fresh", action="store_true", help="do the chosen stages again; what was brought along stays")
+    p.add_argument("--fresh", action="store_true", help="do the chosen stages again; user-provided files stay")
     p.add_argument("--dry_run", action="store_true", help="only say what would be done, and why")
     p.add_argument("--blocks", action="store_true", help="print the published block of every run")
     p.add_argument("--quiet", action="store_true", help="no progress bar of meta-testing")

@@ -26,7 +26,7 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=description, epilog=examples,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("list", nargs="?", metavar="LIST", help="image list; tiles are taken evenly from it and its classes")
+    add("list", nargs="?", metavar="LIST", help="image list; tiles are chosen evenly from it and its classes")
     add("--pretrained", nargs="+", metavar="FILE", required=True, help="weights of one encoder, or of two to compare")
     add("--out", required=True, metavar="DIR", help="folder for the pictures")
     add("--root", metavar="DIR", help="folder of the images (default: the config's)")

@@ -4,14 +4,16 @@ A file that was changed in place with the same size and the same time stamp (to 
 measures everything. Each entry carries a checksum: a damaged entry is measured anew, a damaged file is started anew.
 """
 
+import logging
 import sqlite3
-import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from fewshot_wsi.data_checks.measure import RECORD, VERSION
+
+logger = logging.getLogger(__name__)
 
 _TABLE = ("CREATE TABLE IF NOT EXISTS measured (path TEXT PRIMARY KEY, size INTEGER, changed INTEGER, "
           "version INTEGER, checksum INTEGER, record BLOB)")
@@ -26,7 +28,7 @@ class Cache:
         try:
             self._open()
         except sqlite3.DatabaseError as error:
-            print(f"notice: {path}: damaged ({error}); started anew", file=sys.stderr)
+            logger.warning(f"{path}: damaged ({error}); started anew")
             self.path.unlink(missing_ok=True)
             self._open()
         self._unsaved = 0

@@ -10,8 +10,8 @@
 import functools
 import hashlib
 import io
+import logging
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,8 @@ from fewshot_wsi.foundation.files import (
     write_npy,
 )
 from fewshot_wsi.foundation.lists import check_labels
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 EXTRACT = "python wsi_workdir/extract.py"
@@ -162,8 +164,7 @@ def _check_once(path, changed, size, made_by):
     """changed and size are the key of the cache: a file that was replaced is checked again."""
     provenance = read_provenance(path)
     if provenance is None:
-        print(f"notice: {path} has no provenance JSON; its length and values are checked, its origin is not known",
-              file=sys.stderr)
+        logger.warning(f"{path} has no provenance JSON; its length and values are checked, its origin is not known")
     elif provenance.get("sha256") != file_sha256(path):
         raise UserError(f"{path}: not the file that {provenance_file(path)} describes; make it again with "
                         f"{made_by} --overwrite")
@@ -221,7 +222,7 @@ class FeatureWriter:
         """Join all blocks under the final name, with the JSON beside it, and return the provenance written.
 
         Its `zero_rows` are the rows that hold zeros alone and so have no unit length. The JSON goes first: stopped
-        between the two moves, a reader finds a hash that does not match, and says so.
+        between the two renames, a reader finds a hash that does not match, and says so.
         """
         digest, zeros = hashlib.sha256(), []
         with replacing(self.path) as stream:

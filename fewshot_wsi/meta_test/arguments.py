@@ -1,4 +1,4 @@
-"""Command-line options that the commands of meta-testing share, and the Settings that they mean."""
+"""Command-line options that the commands of meta-testing share, and the RunSettings that they mean."""
 
 import argparse
 
@@ -6,7 +6,7 @@ from fewshot_wsi.meta_test.engine import BACKENDS, run_all, worker_count
 from fewshot_wsi.meta_test.printed import print_run
 from fewshot_wsi.meta_test.protocol import DEFAULT, OPEN, SAMPLING, load_protocol, modes, parse_novel
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import LATENT, Settings, novel_of
+from fewshot_wsi.meta_test.settings import LATENT, RunSettings, novel_of
 from lowshot.classifiers import classifiers
 from lowshot.resampling import RESAMPLES
 
@@ -37,7 +37,7 @@ def run_parser(description, example, task):
     own = p.add_argument_group("beyond the published options")
     own.add_argument("--protocol", help=f"which data, classes and tasks (default {DEFAULT})")
     own.add_argument("--seed", type=int, help="seed of latent augmentation's draws (default: the protocol's)")
-    own.add_argument("--sampling", choices=SAMPLING, help="which task file: how it was drawn (default: the protocol's)")
+    own.add_argument("--sampling", choices=SAMPLING, help="how the tasks are sampled (default: the protocol's)")
     own.add_argument("--solver", choices=("batched", "sklearn"), default="batched",
                      help="batched, or the published estimators one task at a time (default batched)")
     own.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="of the batched solver")
@@ -56,7 +56,7 @@ def run_parser(description, example, task):
 
 
 def settings_of(args):
-    """Settings from parsed options; fills what was left to the protocol into `args`, so that the print-out shows it."""
+    """RunSettings from parsed options; what the protocol decides is written into `args`, so that it is printed."""
     protocol = load_protocol(args.protocol or DEFAULT)
     family = protocol.family(args.task)
     base = protocol.classes_of(family.support)
@@ -71,7 +71,7 @@ def settings_of(args):
     args.dict_pth = args.dict_pth or protocol.workdir + "/dict"
     names = ("task", "model", "mode", "clf", "num_shots", "num_task", "num_aug_shots", "aug_times", "num_prototypes",
              "latent", "solver", "sampling", "seed", "device", "open", "open_resamples")
-    return Settings(protocol, novel=novel_of(protocol, args.task, args.model, asked),
+    return RunSettings(protocol, novel=novel_of(protocol, args.task, args.model, asked),
                     **{name: getattr(args, name) for name in names}, **folders)
 
 

@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import functools
 import importlib.metadata
+import logging
 import os
 import platform
 import sys
@@ -27,35 +28,37 @@ from threadpoolctl import threadpool_limits
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.meta_test.inputs import Inputs
-from fewshot_wsi.meta_test.settings import Settings
+from fewshot_wsi.meta_test.settings import RunSettings
 from fewshot_wsi.meta_test.unfinished import UnfinishedRun, is_done, score_piece
+
+logger = logging.getLogger(__name__)
 
 BACKENDS = ("loky", "dask")
 PACKAGES = ("fewshot_wsi", "numpy", "scipy", "scikit-learn", "joblib")
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """What became of one run: its result file, and whether it was there already."""
-    settings: Settings
+    settings: RunSettings
     path: Path
     kept: bool
 
 
 def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False, on_done=None):
-    """Do every run whose result is not there yet; returns a list of Outcome in the order of `settings`.
+    """Do every run whose result is not there yet; returns a list of RunOutcome in the order of `settings`.
 
-    settings: list of Settings. workers: processes on this machine (`loky`); a Dask cluster uses what it has.
-    on_done: called with each Outcome as soon as its result is written. All inputs are checked before the first run.
+    settings: list of RunSettings. workers: processes on this machine (`loky`); a Dask cluster uses what it has.
+    on_done: called with each RunOutcome as soon as its result is written. All inputs are checked before the first run.
     """
     if backend not in BACKENDS:
         raise UserError(f"--backend {backend!r}: known are {', '.join(BACKENDS)}")
     inputs, unfinished = Inputs(), {}
-    tell = on_done or (lambda outcome: None)
+    report = on_done or (lambda outcome: None)
     for run in map(inputs.prepare, settings):
         path = run.settings.result_file
         if is_done(run):
-            tell(Outcome(run.settings, path, True))
+            report(RunOutcome(run.settings, path, True))
         elif path not in unfinished:
             unfinished[path] = UnfinishedRun(run)
     _say_cost(unfinished.values())
@@ -65,7 +68,7 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
 
     def finish(one):
         one.write(facts)
-        tell(Outcome(one.run.settings, one.run.settings.result_file, False))
+        report(RunOutcome(one.run.settings, one.run.settings.result_file, False))
 
     with bar(desc=title, total=total, initial=done, unit="tasks", quiet=quiet or not unfinished) as shown:
         for one in unfinished.values():
@@ -78,7 +81,7 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
             shown.update(one.size(piece))
             if not one.missing:
                 finish(one)
-    return [Outcome(one, one.result_file, one.result_file not in unfinished) for one in settings]
+    return [RunOutcome(one, one.result_file, one.result_file not in unfinished) for one in settings]
 
 
 def _facts(workers, backend):
@@ -93,9 +96,8 @@ def _say_cost(unfinished):
     runs = [one for one in unfinished if one.run.design is not None]
     if runs:
         own, more = sum(one.run.tasks.num_tasks for one in runs), sum(one.tasks for one in runs)
-        print(f"notice: --open bootstrap scores {more - own:,} tasks of resampled data besides the {own:,} of "
-              f"{len(runs)} run{'s' * (len(runs) > 1)}: it takes about {round(more / own):,} times as long",
-              file=sys.stderr)
+        logger.warning(f"--open bootstrap scores {more - own:,} tasks of resampled data besides the {own:,} of "
+                       f"{len(runs)} run{'s' * (len(runs) > 1)}: it takes about {round(more / own):,} times as long")
 
 
 def _scored(unfinished, workers, backend, scheduler):

@@ -1,7 +1,7 @@
 """Score a chunk of tasks: rows in, predicted labels out.
 
-A `Job` holds paths and settings only, so that it travels to any worker; each process opens a file once and keeps it,
-memory-mapped, for all chunks of all runs.
+An `EvaluationJob` holds paths and settings only, so that it travels to any worker; each process opens a file once and
+keeps it, memory-mapped, for all chunks of all runs.
 """
 
 import functools
@@ -21,7 +21,7 @@ from lowshot.tasks import load_tasks, make_task_set
 
 
 @dataclass(frozen=True)
-class Job:
+class EvaluationJob:
     """All that a worker needs to know of one run. Paths are absolute; beside each stands the hash of what is in it, so
     that a process that keeps files open never takes an old one for a new one."""
     tasks: tuple            # (path, hash)

@@ -1,6 +1,6 @@
 """From lists and labels to a task file."""
 
-import sys
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ from fewshot_wsi.meta_test.remedies import extract_command, list_command
 from lowshot.sampling import Pool, draw_tasks
 from lowshot.tasks import load_tasks, make_task_set, save_tasks
 
+logger = logging.getLogger(__name__)
+
 
 def make_tasks(plan, replace=False):
     """Draw the tasks of a TaskPlan and write its file, unless the same tasks are there already.
@@ -22,9 +24,10 @@ def make_tasks(plan, replace=False):
     where other tasks are there and `replace` is False, and for all faults of the data.
     """
     support, query = pools_of(plan)
-    drawn = draw(plan, support, query)
-    _say_what_is_missing(plan, drawn)
-    tasks = make_task_set(drawn.support, drawn.query, len(plan.classes), _meta(plan, support, query, drawn), plan.path)
+    sampled = draw(plan, support, query)
+    _say_what_is_missing(plan, sampled)
+    meta = _meta(plan, support, query, sampled)
+    tasks = make_task_set(sampled.support, sampled.query, len(plan.classes), meta, plan.path)
     if plan.path.exists() and not replace:
         there = load_tasks(plan.path, plan.command)
         if there.first(tasks.num_tasks).identity == tasks.identity:
@@ -83,8 +86,7 @@ def _paths(plan, labels):
     for name in sorted(wanted):
         source = plan.protocol.set(name).list
         if not (needs_groups or name in needed or Path(source).exists()):
-            print(f"notice: {source} is not there, so images that {' and '.join(labels)} share cannot be recognised",
-                  file=sys.stderr)
+            logger.warning(f"{source} is not there, so images that {' and '.join(labels)} share cannot be recognised")
             return paths
         listed = read_list(source, labeled=True)
         if not np.array_equal(listed.labels, labels[name]):
@@ -136,25 +138,25 @@ def _slides(plan, name, paths, always=False):
     return slides_of(paths[name], image_set.slide, image_set.list)
 
 
-def _meta(plan, support, query, drawn):
+def _meta(plan, support, query, sampled):
     family = plan.family
     groups = {}
     if plan.sampling == "grouped":
         tables = [plan.groups or plan.protocol.set(name).groups for name in (family.support, family.query)]
         groups = {"groups": tables, "groups_sha256": [file_sha256(table) if table else None for table in tables]}
     return {"task": plan.task, "ways": len(plan.classes), "shots": plan.num_shots, "queries": family.queries,
-            "num_tasks": len(drawn.support), "seed": plan.seed, "sampling": plan.sampling,
+            "num_tasks": len(sampled.support), "seed": plan.seed, "sampling": plan.sampling,
             "support_set": family.support, "query_set": family.query,
             "support_labels_sha256": labels_sha256(support.labels), "query_labels_sha256": labels_sha256(query.labels),
-            "classes": list(plan.classes), "novel_class": plan.tag, "left_out": drawn.left_out, **groups}
+            "classes": list(plan.classes), "novel_class": plan.tag, "left_out": sampled.left_out, **groups}
 
 
-def _say_what_is_missing(plan, drawn):
-    for slide in drawn.left_out:
-        print(f"notice: slide {slide['slide']} is left out: {slide['reason']}", file=sys.stderr)
-    if len(drawn.support) < plan.num_tasks:
-        print(f"notice: {plan.setting}: the images allow {len(drawn.support)} disjoint tasks, "
-              f"{plan.num_tasks} were asked for", file=sys.stderr)
+def _say_what_is_missing(plan, sampled):
+    for slide in sampled.left_out:
+        logger.warning(f"slide {slide['slide']} is left out: {slide['reason']}")
+    if len(sampled.support) < plan.num_tasks:
+        logger.warning(f"{plan.setting}: the images allow {len(sampled.support)} disjoint tasks, "
+                       f"{plan.num_tasks} were asked for")
 
 
 def _difference(there, tasks):

@@ -1,6 +1,6 @@
 """Everything that a run reads, found, checked and hashed before the first task is scored."""
 
-import sys
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from fewshot_wsi.foundation.features import features_sha256, labels_sha256, load
 from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256
 from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.design import make_design
-from fewshot_wsi.meta_test.evaluate import Job
+from fewshot_wsi.meta_test.evaluate import EvaluationJob
 from fewshot_wsi.meta_test.origins import origin_warnings
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
-from fewshot_wsi.meta_test.settings import Settings
+from fewshot_wsi.meta_test.settings import RunSettings
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.dictionary import load_dictionary
@@ -23,15 +23,17 @@ from lowshot.resampling import Design
 from lowshot.solvers.device import choose_device
 from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
 
+logger = logging.getLogger(__name__)
+
 EVALUATION = 2  # raise it when the same inputs are to give other predictions
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class PreparedRun:
     """A run that is ready to start."""
-    settings: Settings
+    settings: RunSettings
     tasks: TaskSet
-    job: Job
+    job: EvaluationJob
     head: dict      # the part of the result that is known beforehand
     bounds: list    # of the chunks
     design: Design | None = None  # what the bootstrap of the open interval draws from; None without it
@@ -55,13 +57,15 @@ class Inputs:
         self._cache = {}
 
     def prepare(self, settings):
-        """Run of the Settings. UserError: something it reads is missing (naming the command that makes it), damaged,
-        or does not belong to the rest."""
+        """PreparedRun of the RunSettings.
+
+        UserError: something it reads is missing (naming the command that makes it), damaged, or does not belong to the
+        rest.
+        """
         s, protocol, family = settings, settings.protocol, settings.family
         novel = protocol.models[s.model].novel if s.model in protocol.models else None
         if novel and s.novel and set(novel) != set(s.novel):
-            print(f"notice: {s.model} has never seen classes {novel}, but {s.novel} are scored as novel",
-                  file=sys.stderr)
+            logger.warning(f"{s.model} has never seen classes {novel}, but {s.novel} are scored as novel")
         names = (family.support, family.query)
         (support_labels, xs_hash, dim), (query_labels, xq_hash, query_dim) = (self._set(s, name) for name in names)
         if dim != query_dim:
@@ -76,7 +80,7 @@ class Inputs:
             hashes["views"] = self._views(s, np.unique(tasks.support), dim)
         views = max(1, s.aug_times)
         bounds = chunk_bounds(tasks.num_tasks, tasks.support.shape[1] * views, dim)
-        run = Run(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes, base), bounds)
+        run = PreparedRun(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes, base), bounds)
         return run if s.open == "formula" else self._with_design(run, dim)
 
     def _with_design(self, run, dim):
@@ -88,7 +92,7 @@ class Inputs:
             design = make_design(s.plan, run.tasks, sets, s.class_groups, sources)
             why = [f"{s.plan.setting}: no bootstrap, {design.unknown}"] if design.unknown else []
             for notice in [*sources.notices, *why]:
-                self._once(("notice", notice), lambda notice=notice: print(f"notice: {notice}", file=sys.stderr))
+                self._warn_once(notice)
             return None if design.unknown else design
 
         design = self._once(("design", run.tasks.identity, json_sha256([sets, s.class_groups])), make)
@@ -104,6 +108,9 @@ class Inputs:
             self._cache[key] = make()
         return self._cache[key]
 
+    def _warn_once(self, message):
+        self._once(("notice", message), lambda: logger.warning(message))
+
     def _set(self, s, name):
         """(labels (N,), hash of the features, their width) of a set."""
         def make():
@@ -118,9 +125,8 @@ class Inputs:
         stem = self._once(("tree", plan.path), lambda: legacy.tree_stem(plan))
         if plan.path.exists() or stem is None:
             if stem is not None:
-                self._once(("notice", plan.path), lambda: print(
-                    f"notice: {plan.path} and a task tree {plan.path.parent}/task_<i>/{stem}… are both there; "
-                    "the file is used", file=sys.stderr))
+                self._warn_once(f"{plan.path} and a task tree {plan.path.parent}/task_<i>/{stem}… are both there; the "
+                                "file is used")
             tasks = self._once(("tasks", plan.path), lambda: self._checked(s, support_labels, query_labels))
         else:
             tasks = self._once(("tasks", plan.path, s.model, s.num_task), lambda: legacy.read_tree(
@@ -138,7 +144,7 @@ class Inputs:
                   "support_set": s.family.support, "query_set": s.family.query}
         wrong = [key for key, value in wanted.items() if tasks.meta.get(key) != value]
         if wrong:
-            raise UserError(f"{plan.path}: drawn for other data or another task ({', '.join(wrong)} differ); "
+            raise UserError(f"{plan.path}: sampled for other data or another task ({', '.join(wrong)} differ); "
                             f"draw it again with {plan.command}")
         if tasks.ways != len(classes) or tasks.shots != s.num_shots:
             raise UserError(f"{plan.path}: {tasks.ways} ways and {tasks.shots} shots, expected {len(classes)} and "
@@ -164,8 +170,8 @@ class Inputs:
                                 f"with {s.dictionary_command} --overwrite")
             shown = sorted(set(s.novel) - set(found.how.get("novel", s.novel)))
             if shown and not found.how.get("base_file"):
-                print(f"notice: {folder}: the dictionary was built with the novel classes {shown} in it; "
-                      f"{s.dictionary_command} --overwrite leaves them out", file=sys.stderr)
+                logger.warning(f"{folder}: the dictionary was built with the novel classes {shown} in it; "
+                               f"{s.dictionary_command} --overwrite leaves them out")
             return found.identity, found.how["features"] if found.how.get("base_file") else None
         return self._once(("dictionary", folder, s.num_prototypes, s.novel), make)
 
@@ -206,7 +212,7 @@ class Inputs:
     def _job(self, s, tasks, hashes):
         spec, protocol = s.protocol.dictionary, s.protocol
         folder, prefix = views_of(protocol, s.model, s.family.support)
-        return Job(
+        return EvaluationJob(
             tasks=(str(self._task_file(s, tasks).absolute()), tasks.identity),
             support_features=(_absolute(protocol.features_file(s.model, s.family.support)), hashes["support_features"]),
             query_features=(_absolute(protocol.features_file(s.model, s.family.query)), hashes["query_features"]),
@@ -241,7 +247,7 @@ class Inputs:
             sets["base"] = base
         encoder = read_provenance(protocol.features_file(s.model, family.support))
         for line in origin_warnings(s.model, encoder, sets):
-            self._once(("notice", line), lambda line=line: print(f"notice: {line}", file=sys.stderr))
+            self._warn_once(line)
         return {"evaluation": EVALUATION, "config": s.config, "classes": list(s.classes),
                 "class_groups": s.class_groups, "hashes": hashes, "sets": sets,
                 "encoder": encoder,

@@ -1,10 +1,12 @@
 """What a meta-test prints: the published block, which existing log parsers read, and a second table on request."""
 
 import datetime
-import sys
+import logging
 
 from lowshot.intervals import bootstrap_interval
 from lowshot.statistics import published_block
+
+logger = logging.getLogger(__name__)
 
 
 def print_run(result, namespace, stats=False, now=None):
@@ -24,7 +26,7 @@ def print_run(result, namespace, stats=False, now=None):
     if stats:
         print(stats_table(result))
     elif result.bootstrap is not None:  # the published block is all that standard output holds
-        print(f"notice: {open_line(result)}", file=sys.stderr)
+        logger.warning(open_line(result))
 
 
 def stats_table(result):

@@ -37,7 +37,7 @@ class ImageSet:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelEntry:
     """One encoder: how it is pre-trained, or which fixed one it is. Weights: Protocol.weights_file(name)."""
     config: str | None = None         # training config; None: weights are user-provided
     encoder: str | None = None        # mean_rgb, color_histogram, random, or a preset such as configs/encoders/uni.py
@@ -51,7 +51,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Dictionary:
+class DictionarySettings:
     """The base dictionary of one model: k-means over the base features without the model's novel classes."""
     set: str
     prefix: str                       # files <prefix>_PROTO_BANK_<K>.npy …
@@ -83,8 +83,8 @@ class Protocol:
     name: str
     classes: dict[str, tuple]         # name: class names in label order
     sets: dict[str, ImageSet]
-    models: dict[str, Model]
-    dictionary: Dictionary
+    models: dict[str, ModelEntry]
+    dictionary: DictionarySettings
     tasks: dict[str, TaskFamily]
     workdir: str = "wsi_workdir/workdir"
     seed: int = 0
@@ -207,8 +207,8 @@ def build_protocol(data, path="protocol"):
     """Protocol from plain dicts (as in the config files); checked like `load_protocol`."""
     data = checked(Protocol, data, path, hidden=("path",))
     parts = {"classes": {name: frozen(names) for name, names in data["classes"].items()},
-             "dictionary": build(Dictionary, data["dictionary"], f"{path}: dictionary")}
-    for name, kind in (("sets", ImageSet), ("models", Model), ("tasks", TaskFamily)):
+             "dictionary": build(DictionarySettings, data["dictionary"], f"{path}: dictionary")}
+    for name, kind in (("sets", ImageSet), ("models", ModelEntry), ("tasks", TaskFamily)):
         parts[name] = build_all(kind, data[name], f"{path}: {name}")
     protocol = Protocol(**{**data, **parts}, path=path)
     _check(protocol)

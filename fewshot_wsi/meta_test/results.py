@@ -84,14 +84,37 @@ class Result:
     path: Path
     data: dict  # the JSON as read
 
-    config = property(lambda self: self.data["config"])
-    classes = property(lambda self: self.data["classes"])
-    class_groups = property(lambda self: self.data["class_groups"])
-    hashes = property(lambda self: self.data["hashes"])
-    sets = property(lambda self: self.data["sets"])
-    tasks = property(lambda self: self.data["tasks"])
-    encoder = property(lambda self: self.data["encoder"])
-    statistics = property(lambda self: self.data["statistics"])
+    @property
+    def config(self):
+        return self.data["config"]
+
+    @property
+    def classes(self):
+        return self.data["classes"]
+
+    @property
+    def class_groups(self):
+        return self.data["class_groups"]
+
+    @property
+    def hashes(self):
+        return self.data["hashes"]
+
+    @property
+    def sets(self):
+        return self.data["sets"]
+
+    @property
+    def tasks(self):
+        return self.data["tasks"]
+
+    @property
+    def encoder(self):
+        return self.data["encoder"]
+
+    @property
+    def statistics(self):
+        return self.data["statistics"]
 
     @cached_property
     def f1(self):
@@ -105,12 +128,30 @@ class Result:
                             "remove it and run again")
         return f1
 
-    predictions = cached_property(lambda self: self._array("predictions"))    # (T, Q) int16
-    queries = cached_property(lambda self: self._array("queries"))            # (T, Q) int32, rows of the query set
-    query_labels = cached_property(lambda self: self._array("query_labels"))  # (Q,) int16
-    supports = cached_property(lambda self: self._array("supports"))          # (T, n) int32, rows of the support set
+    @cached_property
+    def predictions(self):
+        """(T, Q) int16."""
+        return self._array("predictions")
 
-    bootstrap = cached_property(lambda self: bootstrap_of(self.data))         # Bootstrap, or None
+    @cached_property
+    def queries(self):
+        """(T, Q) int32, rows of the query set."""
+        return self._array("queries")
+
+    @cached_property
+    def query_labels(self):
+        """(Q,) int16."""
+        return self._array("query_labels")
+
+    @cached_property
+    def supports(self):
+        """(T, n) int32, rows of the support set."""
+        return self._array("supports")
+
+    @cached_property
+    def bootstrap(self):
+        """Bootstrap, or None."""
+        return bootstrap_of(self.data)
 
     @property
     def meta(self):

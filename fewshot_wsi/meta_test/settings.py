@@ -1,7 +1,7 @@
 """What one run is, and which runs and task files a protocol is made of.
 
-A run scores one model, in one mode, with one classifier, on the tasks of one task file. `Settings` is all that decides
-its result; how it is computed (workers, backend) is the engine's affair.
+A run scores one model, in one mode, with one classifier, on the tasks of one task file. `RunSettings` is all
+that decides its result; how it is computed (workers, backend) is the engine's affair.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from lowshot.tasks import task_stem
 LATENT = ("sampled", "expected")
 
 
-@dataclass(frozen=True)
+@dataclass
 class TaskPlan:
     """One task file: what is sampled, from what, and where it lies. None stands for what the protocol says."""
     protocol: Protocol
@@ -37,13 +37,28 @@ class TaskPlan:
         _fill(self, num_tasks=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed)
         _check_choices(self, sampling=SAMPLING)
         _check_numbers(self, "num_shots", "num_tasks")
-        _set(self, novel=classes_in(self.novel))
+        self.novel = classes_in(self.novel)
 
-    family = property(lambda self: self.protocol.family(self.task))
-    classes = property(lambda self: self.protocol.classes_of(self.family.support))
-    tag = property(lambda self: novel_tag(self.novel) if self.novel else None)
-    stem = property(lambda self: task_stem(len(self.classes), self.num_shots, self.tag, self.sampling))
-    setting = property(lambda self: f"{self.task}/{self.stem}", doc="Names the random streams of these tasks.")
+    @property
+    def family(self):
+        return self.protocol.family(self.task)
+
+    @property
+    def classes(self):
+        return self.protocol.classes_of(self.family.support)
+
+    @property
+    def tag(self):
+        return novel_tag(self.novel) if self.novel else None
+
+    @property
+    def stem(self):
+        return task_stem(len(self.classes), self.num_shots, self.tag, self.sampling)
+
+    @property
+    def setting(self):
+        """Names the random streams of these tasks."""
+        return f"{self.task}/{self.stem}"
 
     @property
     def path(self):
@@ -62,8 +77,8 @@ class TaskPlan:
                             self.protocol.path)
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass
+class RunSettings:
     """One run. See `config` for what goes into its result. None stands for what the protocol says."""
     protocol: Protocol
     task: str
@@ -86,10 +101,6 @@ class Settings:
     task_folder: str | None = None  # instead of <workdir>/tasks
     dict_folder: str | None = None  # instead of <workdir>/dict
 
-    family = property(lambda self: self.protocol.family(self.task))
-    classes = property(lambda self: self.protocol.classes_of(self.family.support))
-    tag = property(lambda self: novel_tag(self.novel) if self.novel else None)
-
     def __post_init__(self):
         usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
         _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
@@ -110,18 +121,32 @@ class Settings:
             raise UserError("--latent expected has no scikit-learn form; use --solver batched or --latent sampled")
 
     def _leave_out_what_has_no_effect(self, usual):
-        """Options that mean the same run give the same Settings, so that there is one result of it."""
-        _set(self, novel=classes_in(self.novel), aug_times=0 if self.aug_times == 1 else self.aug_times)
+        """Options that mean the same run give the same RunSettings, so that there is one result of it."""
+        self.novel = classes_in(self.novel)
+        self.aug_times = 0 if self.aug_times == 1 else self.aug_times
         if self.mode == "linear":
             kept = {"num_prototypes", "dict_folder"} if self.classifier.uses_base else set()
             unused = {"latent": "sampled", "dict_folder": None, **usual}
-            _set(self, **{name: value for name, value in unused.items() if name not in kept})
+            for name in unused.keys() - kept:
+                setattr(self, name, unused[name])
         if self.mode == "linear" or self.latent == "expected":
-            _set(self, seed=self.protocol.seed)  # nothing is sampled
+            self.seed = self.protocol.seed  # nothing is sampled
         for name, folder in (("task_folder", "tasks"), ("dict_folder", "dict")):
             given = getattr(self, name)
             if given and Path(given).absolute() == Path(self.protocol.workdir, folder).absolute():
-                _set(self, **{name: None})
+                setattr(self, name, None)
+
+    @property
+    def family(self):
+        return self.protocol.family(self.task)
+
+    @property
+    def classes(self):
+        return self.protocol.classes_of(self.family.support)
+
+    @property
+    def tag(self):
+        return novel_tag(self.novel) if self.novel else None
 
     @property
     def plan(self):
@@ -129,7 +154,9 @@ class Settings:
         return TaskPlan(self.protocol, self.task, self.num_shots, self.num_task, self.novel, self.sampling,
                         folder=self.task_folder)
 
-    augmented = property(lambda self: self.mode != "linear")
+    @property
+    def augmented(self):
+        return self.mode != "linear"
 
     @property
     def classifier(self):
@@ -193,13 +220,10 @@ def _given(options):
     return [word for option, value in options.items() if value is not None for word in (option, value)]
 
 
-def _set(settings, **values):
-    for name, value in values.items():
-        object.__setattr__(settings, name, value)
-
-
 def _fill(settings, **usual):
-    _set(settings, **{name: value for name, value in usual.items() if getattr(settings, name) is None})
+    for name, value in usual.items():
+        if getattr(settings, name) is None:
+            setattr(settings, name, value)
 
 
 def _check_choices(settings, **choices):
@@ -243,7 +267,7 @@ def runs_of(protocol, only=None, shard=None, **changes):
     """Every run of a protocol, in a fixed order: task, novel class, shots, method.
 
     only: a task name or several. shard: (i, n), 1-based: every n-th run from the i-th on, so that n jobs share them.
-    changes: Settings fields for all runs (solver, latent, device, seed, num_task …).
+    changes: RunSettings fields for all runs (solver, latent, device, seed, num_task …).
     """
     runs = []
     for task, family in _families(protocol, only):
@@ -252,7 +276,7 @@ def runs_of(protocol, only=None, shard=None, **changes):
             for shots in family.shots:
                 for model, mode, clf in family.methods:
                     model = model.replace("{novel}", novel_tag(novel) if novel else "")
-                    runs.append(Settings(protocol, task, model, mode, clf, shots, **{"novel": novel, **changes}))
+                    runs.append(RunSettings(protocol, task, model, mode, clf, shots, **{"novel": novel, **changes}))
     return runs if shard is None else runs[shard[0] - 1::shard[1]]
 
 

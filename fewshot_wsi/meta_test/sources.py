@@ -73,7 +73,7 @@ class Sources:
         listed = self._list(path)
         if listed is None:
             return None
-        rows, labels = drawn(result, side)
+        rows, labels = sampled_rows(result, side)
         if rows.max() >= len(listed) or (listed.labels is not None and (listed.labels[rows] != labels).any()):
             self._notice(f"{path}: no longer the list that results were made from (rows are missing, or of other "
                          "classes); the images of those results are not known")
@@ -92,7 +92,7 @@ class Sources:
     def numbers(self, result, unit):
         """[numbers of the support rows, of the query rows], int64, equal where the `unit` is; None where unknown."""
         if unit == "image" and result.sets["support"] == result.sets["query"]:
-            return [np.arange(drawn(result, side)[0].max() + 1) for side in SIDES]
+            return [np.arange(sampled_rows(result, side)[0].max() + 1) for side in SIDES]
         keys = [self.keys(result, side, unit) for side in SIDES]
         if None in keys:
             return None
@@ -196,7 +196,7 @@ def _training_source(path, options):
     return source["list_file"], source["root"]
 
 
-def drawn(result, side):
+def sampled_rows(result, side):
     """(rows (T, n) of the set of `side`, labels (n,)) of a result's tasks."""
     return (result.supports, support_labels(result)) if side == "support" else (result.queries, result.query_labels)
 

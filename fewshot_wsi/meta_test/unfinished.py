@@ -5,8 +5,8 @@ the run's hidden folder, so that a later call makes those that are missing.
 """
 
 import contextlib
+import logging
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ from fewshot_wsi.meta_test.evaluate import score_chunk, score_resample
 from fewshot_wsi.meta_test.results import read_result, write_result
 from lowshot.resampling import Bootstrap
 from lowshot.statistics import group_scores, run_statistics
+
+logger = logging.getLogger(__name__)
 
 
 def score_piece(job, piece):
@@ -33,7 +35,7 @@ def finished_result(run):
     try:
         there = read_result(path)
     except UserError as error:
-        print(f"notice: {error}", file=sys.stderr)
+        logger.warning(error)
         return None
     same = there.data.get("evaluation", 1) == run.head["evaluation"] and all(
         there.data[key] == run.head[key] for key in ("config", "classes", "class_groups", "hashes"))

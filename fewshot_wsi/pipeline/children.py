@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import fcntl
+import logging
 import os
 import shlex
 import shutil
@@ -15,6 +16,8 @@ import time
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import Terminated
+
+logger = logging.getLogger(__name__)
 
 
 def training_command(processes, *words):
@@ -46,7 +49,7 @@ def call(command, environment=()):
     save their state.
     """
     command = [str(part) for part in command]
-    print(f"$ {shlex.join(command)}", flush=True)
+    logger.info(f"$ {shlex.join(command)}")
     child = subprocess.Popen(command, process_group=0, preexec_fn=_end_with_parent,
                              env={**os.environ, **dict(environment)})
     try:
@@ -58,7 +61,7 @@ def call(command, environment=()):
         child.wait()
         raise
     if code:
-        print(f"error: stopped, because the command above ended with exit code {code}", file=sys.stderr)
+        logger.error(f"stopped, because the command above ended with exit code {code}")
         raise SystemExit(code if code > 0 else 128 - code)
 
 

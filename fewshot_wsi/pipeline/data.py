@@ -1,5 +1,6 @@
 """Images and lists of a protocol: synthetic, listed from folders, or there already and checked."""
 
+import logging
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
@@ -7,6 +8,8 @@ from fewshot_wsi.meta_test.protocol import novel_tag
 from fewshot_wsi.pipeline.drawn import Drawing, draw_all
 from fewshot_wsi.pipeline.listing import check_set, list_folder, write_if_other, write_without_classes
 from fewshot_wsi.pipeline.sizes import check_sizes
+
+logger = logging.getLogger(__name__)
 
 MAKERS = ("drawn", "folders", "commands")
 
@@ -29,7 +32,7 @@ def make_data(plan):
     sets = plan.image_sets  # a task that was asked for and cannot be is an error here
     for name in sets if maker == "commands" or not plan.dry_run else ():
         listed = check_set(plan.protocol.set(name), len(plan.protocol.classes_of(name)))
-        print(f"{name}: {len(listed)} images on {listed.path}")
+        logger.info(f"{name}: {len(listed)} images on {listed.path}")
     if not plan.dry_run:
         check_sizes(plan)
 
@@ -43,7 +46,7 @@ def _draw(plan, images):
     if folder is None:
         raise UserError(f"{plan.protocol.path}: images: the key 'folder' is missing")
     made = draw_all(folder, drawing, plan.workers, plan.quiet, again=plan.fresh)
-    print(f"{folder}: tiles {'drawn' if made else 'are there'}")
+    logger.info(f"{folder}: tiles {'drawn' if made else 'are there'}")
 
 
 def _list_all(plan):

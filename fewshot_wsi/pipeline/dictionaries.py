@@ -1,6 +1,6 @@
 """The base dictionary of one model: from its features to the files of the dictionary, unless they are there."""
 
-import sys
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from fewshot_wsi.foundation.files import read_json
 from fewshot_wsi.meta_test.protocol import parse_novel
 from fewshot_wsi.meta_test.remedies import extract_command
 from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary
+
+logger = logging.getLogger(__name__)
 
 
 def make_dictionary(protocol, model, *, novel_class=None, features=None, base_file=None, folder=None, overwrite=False,
@@ -37,16 +39,17 @@ def make_dictionary(protocol, model, *, novel_class=None, features=None, base_fi
     folder, prefix = protocol.dictionary_folder(model, tuple(inputs["novel"]), folder), protocol.dictionary.prefix
     path = bank_files(folder, prefix, settings["num_prototypes"])["PROTO"]
     if not overwrite and _made_before(folder, prefix, settings, inputs):
-        print(f"{path}: made from the same inputs before, kept")
+        logger.info(f"{path}: made from the same inputs before, kept")
         return
     dictionary = build_dictionary(base, **settings)
     dictionary.how.update(inputs)
     save_dictionary(folder, prefix, dictionary)
     counts = dictionary.how["counts"]
-    print(f"{path}: {len(dictionary)} prototypes of {len(base)} features, {min(counts)} to {max(counts)} a cluster")
+    logger.info(f"{path}: {len(dictionary)} prototypes of {len(base)} features, {min(counts)} to {max(counts)} "
+                "a cluster")
     if min(counts) < 2:
-        print(f"notice: {counts.count(0)} clusters are empty and never used, {counts.count(1)} hold one tile and give "
-              "no shift", file=sys.stderr)
+        logger.warning(f"{counts.count(0)} clusters are empty and never used, {counts.count(1)} hold one tile and give "
+                       "no shift")
 
 
 def _base_features(protocol, model, name, novel_class):
@@ -86,7 +89,7 @@ def _made_before(folder, prefix, settings, inputs):
     files = bank_files(folder, prefix, settings["num_prototypes"])
     if not files["json"].exists():
         if files["PROTO"].exists() or files["COV"].exists():
-            raise UserError(f"{files['PROTO']}: a dictionary brought along; use it as it is, or --overwrite it")
+            raise UserError(f"{files['PROTO']}: a user-provided dictionary; use it as it is, or --overwrite it")
         return False
     found = read_json(files["json"], "description of a dictionary")
     found = {**found, **found.get("how", {})}
@@ -96,6 +99,6 @@ def _made_before(folder, prefix, settings, inputs):
     try:
         load_dictionary(folder, prefix, settings["num_prototypes"])
     except UserError as error:  # stopped half-way, or damaged since: the inputs are the same, so it is made again
-        print(f"notice: {error}; made again now", file=sys.stderr)
+        logger.warning(f"{error}; made again now")
         return False
     return True

@@ -1,5 +1,6 @@
 """What is to be extracted: from a request to jobs, and the jobs done with one encoder after the other."""
 
+import logging
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,8 @@ from openselfsup.apis.extract import ExtractionJob, ExtractionSettings, extract,
 from openselfsup.apis.recipe import load_recipe, preset_recipe
 from openselfsup.apis.views import saving, view_jobs
 from openselfsup.encoders import build_encoder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def with_views(job, request):
     if request.rows:
         job = replace(job, rows=np.unique(np.concatenate([support_rows(path, job) for path in request.rows])))
         if distributed.rank() == 0:
-            print(saving(job.rows, len(job.images), views))
+            logger.info(saving(job.rows, len(job.images), views))
     return view_jobs(job, request.start, views, request.overwrite)
 
 

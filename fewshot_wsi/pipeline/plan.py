@@ -1,6 +1,6 @@
 """What of a protocol is to be done, and with what means."""
 
-import sys
+import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,6 +14,8 @@ from fewshot_wsi.meta_test.protocol import Protocol
 from fewshot_wsi.meta_test.settings import runs_of, task_files_of
 from fewshot_wsi.pipeline.records import ImageHashes, Records
 
+logger = logging.getLogger(__name__)
+
 ABLATION = ("no", "short", "full")  # short: without augmented views
 
 
@@ -26,7 +28,7 @@ class Plan:
     processes: int = 1        # processes of pre-training: GPUs, or 1
     backend: str = "loky"
     scheduler: str | None = None
-    changes: dict = field(default_factory=dict)  # Settings for all runs, as latent='expected'
+    changes: dict = field(default_factory=dict)  # RunSettings for all runs, as latent='expected'
     ablation: str = "no"      # of ABLATION: which of the protocol's variations
     fresh: bool = False       # do again what is finished
     dry_run: bool = False     # only say what would be done
@@ -59,8 +61,7 @@ class Plan:
                 left_out.update(dict.fromkeys(one[1:3] for one in methods if one not in allowed[name]))
             families[task] = replace(family, **allowed)
         for mode, clf in left_out:
-            print(f"notice: {clf} with {mode} is left out: --latent expected has no closed form of it",
-                  file=sys.stderr)
+            logger.warning(f"{clf} with {mode} is left out: --latent expected has no closed form of it")
         return replace(self.protocol, tasks=families)
 
     @cached_property
@@ -77,7 +78,7 @@ class Plan:
                                 f"leave {task} out or give slides that hold enough of every class")
             for reason, left_out in _inverted(reasons).items():
                 what = f"{task}, {', '.join(map(str, left_out))} shots," if shots else task
-                print(f"notice: {what} is left out: {reason}", file=sys.stderr)
+                logger.warning(f"{what} is left out: {reason}")
             if shots:
                 families[task] = replace(family, shots=shots)
         return replace(self.whole, tasks=families)
@@ -106,12 +107,12 @@ class Plan:
 
     @cached_property
     def all_runs(self):
-        """Settings of every run of meta-testing, variations last."""
+        """RunSettings of every run of meta-testing, variations last."""
         return runs_of(self.scored, **self.changes) + [run for _, run in self.varied]
 
     @cached_property
     def varied(self):
-        """[(variation, Settings)]: runs of the methods of a task with another setting."""
+        """[(variation, RunSettings)]: runs of the methods of a task with another setting."""
         found = []
         for task, family in self.scored.tasks.items() if self.ablation != "no" else ():
             methods = tuple(variation[:3] for variation in family.variations)

@@ -1,7 +1,7 @@
 """One encoder of a protocol: from its training config and images to backbone weights."""
 
+import logging
 import shutil
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.meta_test.protocol import Protocol
 from fewshot_wsi.pipeline.children import call, training_command
 from fewshot_wsi.pipeline.records import ImageHashes, Step
+
+logger = logging.getLogger(__name__)
 
 INPUTS = "inputs.json"  # in a work dir: what the checkpoints there were trained on
 
@@ -30,8 +32,13 @@ class Pretraining:
     processes: int = 1
     seed: int = 0
 
-    spec = property(lambda self: self.protocol.models[self.model])
-    weights = property(lambda self: self.protocol.weights_file(self.model))
+    @property
+    def spec(self):
+        return self.protocol.models[self.model]
+
+    @property
+    def weights(self):
+        return self.protocol.weights_file(self.model)
 
     @cached_property
     def config(self):
@@ -70,12 +77,12 @@ class Pretraining:
                                *(["--continue_training"] if started else []),
                                *(["--cfg-options", *options] if options else [])))
         if not self.last_checkpoint.is_file():
-            print(f"error: pre-training of {self.model} stopped before its last epoch; the same command goes on "
-                  "from there", file=sys.stderr)
+            logger.error(f"pre-training of {self.model} stopped before its last epoch; the same command goes on "
+                         "from there")
             raise SystemExit(143)
         from openselfsup.checkpoint import extract_backbone  # here, not above: it imports torch
         state = extract_backbone(self.last_checkpoint, self.weights)
-        print(f"{self.weights}: {len(state)} tensors of the backbone")
+        logger.info(f"{self.weights}: {len(state)} tensors of the backbone")
 
     def _begin(self, inputs):
         """Checkpoints of other inputs are moved aside; training continues from those of the same inputs or commands."""
@@ -94,7 +101,7 @@ class Pretraining:
         old = self.work_dir.with_name(f"{self.work_dir.name}.old")
         shutil.rmtree(old, ignore_errors=True)
         self.work_dir.rename(old)
-        print(f"notice: {self.work_dir}: {why}; moved to {old}", file=sys.stderr)
+        logger.warning(f"{self.work_dir}: {why}; moved to {old}")
 
     def _accept(self):
-        return "its weights were brought along" if self.weights.is_file() else ""
+        return "its weights are user-provided" if self.weights.is_file() else ""

@@ -5,7 +5,7 @@ Only what the chosen tasks need is done, and of that only what is not finished: 
 """
 
 import argparse
-import sys
+import logging
 import time
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from fewshot_wsi.pipeline.steps import (
 )
 from fewshot_wsi.pipeline.summary import as_text, write
 
+logger = logging.getLogger(__name__)
+
 
 def run_stages(plan, names):
     """Do the unfinished part of the stages `names` (in the order of STAGES); returns dict from stage to seconds."""
@@ -32,7 +34,7 @@ def run_stages(plan, names):
     for name in STAGES:
         if name in names:
             started = time.monotonic()
-            print(f"\n== {name}", flush=True)
+            logger.info(f"\n== {name}")
             STAGES[name](plan)
             seconds[name] = time.monotonic() - started
     return seconds
@@ -45,14 +47,14 @@ def _each(steps_of):
         for step in steps_of(plan):
             kept += not _do(plan, step)
         if kept:
-            print(f"{kept} finished before, kept")
+            logger.info(f"{kept} finished before, kept")
     return stage
 
 
 def _do(plan, step):
     """Run one step unless it is finished; returns whether it had to run."""
     if not plan.records.made(step) and (reason := step.accept()):
-        print(f"{step}: {reason}", flush=True)
+        logger.info(f"{step}: {reason}")
         return False
     try:
         inputs = step.inputs()
@@ -63,7 +65,7 @@ def _do(plan, step):
         why = f"waits for what is not there yet ({error})"
     if not why:
         return False
-    print(f"{step}: {'to do' if plan.dry_run else 'begins'}, {why}", flush=True)
+    logger.info(f"{step}: {'to do' if plan.dry_run else 'begins'}, {why}")
     if not plan.dry_run:
         again = plan.fresh or plan.records.path(step).is_file()
         if plan.fresh:
@@ -78,8 +80,8 @@ def _run(step, again):
         step.run(again)
     except (UserError, SystemExit):
         if not again and any(Path(output).is_file() for output in step.outputs):
-            print(f"notice: {step}: something is there that this command did not make; --fresh --stages {step.stage} "
-                  "replaces it", file=sys.stderr)
+            logger.warning(f"{step}: something is there that this command did not make; --fresh --stages {step.stage} "
+                           "replaces it")
         raise
 
 
@@ -91,12 +93,12 @@ def _meta_test(plan):
             remove_pieces(run.result_file)
     if plan.dry_run:
         there = sum(run.result_file.is_file() for run in runs)
-        print(f"{len(runs)} runs, {there} results are there (whether they are of these inputs is checked when run)")
+        logger.info(f"{len(runs)} runs, {there} results are there (a run checks whether they are of these inputs)")
         return
     outcomes = run_all(runs, workers=plan.workers, backend=plan.backend, scheduler=plan.scheduler, quiet=plan.quiet,
                        on_done=_print_block if plan.blocks else None)
     kept = sum(outcome.kept for outcome in outcomes)
-    print(f"{len(outcomes)} runs, {kept} of them finished before; see {Path(plan.protocol.workdir, 'results')}")
+    logger.info(f"{len(outcomes)} runs, {kept} of them finished before; see {Path(plan.protocol.workdir, 'results')}")
 
 
 def _print_block(outcome):
@@ -109,7 +111,7 @@ def _summary(plan):
         return
     path = Path(plan.protocol.workdir, "results", "summary.md")
     write(plan, path)
-    print(f"\n{as_text(plan)}\n{path}: the same table in Markdown")
+    logger.info(f"\n{as_text(plan)}\n{path}: the same table in Markdown")
 
 
 STAGES = dict(data=make_data, pretrain=_each(pretrain_steps), extract=_each(extract_steps), tasks=_each(task_steps),

@@ -1,6 +1,6 @@
 """The steps of a protocol that leave files: weights, features, tasks, views, dictionaries, report."""
 
-import sys
+import logging
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
@@ -18,12 +18,14 @@ from fewshot_wsi.pipeline.records import Step
 from lowshot.dictionary import bank_files
 from lowshot.tasks import load_tasks
 
+logger = logging.getLogger(__name__)
+
 
 def pretrain_steps(plan):
     for name in plan.models:
         model, weights = plan.protocol.models[name], plan.protocol.weights_file(name)
         if not plan.to_extract(name):
-            print(f"pretrain {name}: its features were brought along, no weights needed", flush=True)
+            logger.info(f"pretrain {name}: its features are user-provided, no weights needed")
         elif model.config:
             yield Pretraining(plan.protocol, name, plan.hashes, plan.processes, plan.protocol.seed).step()
         elif model.needs_weights and not weights.exists():
@@ -38,7 +40,7 @@ def extract_steps(plan):
             if name in mine:
                 yield _extract_step(plan, model, name)
             else:
-                print(f"extract {model}/{name}: its features were brought along", flush=True)
+                logger.info(f"extract {model}/{name}: its features are user-provided")
 
 
 def _extract_step(plan, model, name):
@@ -78,7 +80,7 @@ def task_steps(plan):
 def _task_step(plan, one):
     def run(again):  # tasks that this command made are replaced when they no longer fit; others by a fresh start alone
         tasks, how = make_tasks(one, replace=plan.fresh or again and plan.records.made(step))
-        print(f"{one.path}: {tasks.num_tasks} tasks {how}")
+        logger.info(f"{one.path}: {tasks.num_tasks} tasks {how}")
 
     step = Step("tasks", f"{one.task}/{one.stem}", run, lambda: _task_inputs(plan, one), (one.path,))
     return step
@@ -121,7 +123,7 @@ def _view_step(plan, model, name, count, task_files):
 
     def accept():
         own = all(path.is_file() and not provenance_file(path).exists() for path in views)
-        return f"{count} views were brought along" if own else ""
+        return f"{count} views are user-provided" if own else ""
 
     return Step("views", f"{model}_{name}", run, inputs, tuple(map(provenance_file, views)), accept)
 
@@ -141,7 +143,7 @@ def _dictionary_step(plan, model, tag, count):
 
     def accept():
         own = files["PROTO"].exists() and files["COV"].exists() and not files["json"].exists()
-        return "it was brought along" if own else ""
+        return "it is user-provided" if own else ""
 
     item = f"{folder.relative_to(Path(protocol.workdir, 'dict'))}_{count}"
     return Step("dictionary", item, run, lambda: _dictionary_inputs(plan, model, tag, count),
@@ -163,7 +165,7 @@ def _dictionary_inputs(plan, model, tag, count):
 def report_steps(plan):
     results = Path(plan.protocol.workdir, "results")
     if not results.is_dir() or not find_results(results):
-        print(f"no results below {results} yet, so no report")
+        logger.info(f"no results below {results} yet, so no report")
         return
     out = Path(plan.protocol.workdir, "report")
 
@@ -175,9 +177,9 @@ def report_steps(plan):
         page, content = write_report([results], out, protocol=plan.protocol, tiles=list(roots), jobs=plan.workers,
                                      command=command)
         for notice in content.evidence.notices:
-            print(f"notice: {notice}", file=sys.stderr)
-        print(f"report of {len(content.evidence.runs)} runs: {page}")
+            logger.warning(notice)
+        logger.info(f"report of {len(content.evidence.runs)} runs: {page}")
 
     yield Step("report", "page", run, lambda: {str(path): file_sha256(path) for path in find_results(results)},
                (out / "report.html",))
-    print(f"{out / 'report.html'}: open it in a browser")
+    logger.info(f"{out / 'report.html'}: open it in a browser")

@@ -13,7 +13,7 @@ NOTE = ("F1 in percent: mean of the classes ± mean of their 95 % half-widths ov
 
 
 @dataclass(frozen=True)
-class Cell:
+class SummaryCell:
     """Mean F1 and half-width in percent (None: a single task) over `done` of `planned` runs."""
     mean: float
     half: float | None
@@ -27,25 +27,25 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class SummaryTable:
     """rows: [texts of a method], a model with '*' standing for all its novel classes. columns: [(task, shots)].
-    cells: dict from (row, column) to Cell; absent where no run of it is finished."""
+    cells: dict from (row, column) to SummaryCell; absent where no run of it is finished."""
     rows: list
     columns: list
     cells: dict
 
 
 def table(entries):
-    """Table of pairs (row, Settings); runs of one row and column are averaged."""
+    """SummaryTable of pairs (row, RunSettings); runs of one row and column are averaged."""
     figures = {}
     for row, run in entries:
         figures.setdefault((row, (run.task, run.num_shots)), []).append(_last_line(run.result_file))
     rows, columns = (list(dict.fromkeys(key[i] for key in figures)) for i in (0, 1))
-    return Table(rows, columns, {key: _cell(values) for key, values in figures.items() if any(values)})
+    return SummaryTable(rows, columns, {key: _cell(values) for key, values in figures.items() if any(values)})
 
 
 def tables(plan):
-    """[(heading, Table)] of a plan: all methods of its protocol, and where variations belong to it, these."""
+    """[(heading, SummaryTable)] of a plan: all methods of its protocol, and where variations belong to it, these."""
     setting = ", ".join(f"{key} {value}" for key, value in plan.changes.items())
     heading = f"Results of the protocol {plan.protocol.name}" + (f" with {setting}" if setting else "")
     runs = runs_of(plan.whole, **plan.changes)
@@ -80,7 +80,7 @@ def _cell(values):
     done = [value for value in values if value]
     halves = [half for _, half in done if half is not None]
     half = 100 * sum(halves) / len(halves) if halves else None
-    return Cell(100 * sum(mean for mean, _ in done) / len(done), half, len(done), len(values))
+    return SummaryCell(100 * sum(mean for mean, _ in done) / len(done), half, len(done), len(values))
 
 
 def as_text(plan, width=None):

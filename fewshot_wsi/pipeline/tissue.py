@@ -25,7 +25,7 @@ class Tissue:
     haze: float = 0.08          # matrix: concentration of haematoxylin
     fibres: float = 0.0         # contrast of the fibres, 0 = none
     length: float = 8.0         # of the fibres' correlation along their direction
-    waviness: float = 0.0       # how much the fibres bend, in pixels
+    waviness: float = 0.0       # how much the fibres wave, in pixels
     nuclei: float = 0.0         # number per 1000 square pixels
     radius: float = 2.2         # of a nucleus
     spread: float = 0.15        # standard deviation of log radius (pleomorphism)
@@ -113,8 +113,8 @@ def _fibres(rng, tissue, side, angle):
     field = _noise(rng, side, 1.0, tissue.length, angle)
     if tissue.waviness:
         rows, columns = np.mgrid[:side, :side].astype(float)
-        bend = tissue.waviness * _noise(rng, side, 8, 8)
-        field = ndimage.map_coordinates(field, (rows + np.cos(angle) * bend, columns - np.sin(angle) * bend),
+        offset = tissue.waviness * _noise(rng, side, 8, 8)
+        field = ndimage.map_coordinates(field, (rows + np.cos(angle) * offset, columns - np.sin(angle) * offset),
                                         order=1, mode="wrap")
     return field
 

@@ -1,9 +1,9 @@
 """Unpack a zip or tar archive: every member is looked at first, and the target appears whole or not at all."""
 
+import logging
 import os
 import shutil
 import stat
-import sys
 import tarfile
 import zipfile
 import zlib
@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, read_json, write_json
 from fewshot_wsi.foundation.progress import bar
+
+logger = logging.getLogger(__name__)
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError, NotImplementedError)
 try:
@@ -72,7 +74,7 @@ def unpack_once(archive, target, *, quiet=False):
     if not same:
         raise UserError(f"{target}: holds what another archive than {archive} held; remove the folder, or leave "
                         "--archive out to use it as it is")
-    print(f"{target}: unpacked before, used as it is", file=sys.stderr)
+    logger.info(f"{target}: unpacked before, used as it is")
     return target
 
 

@@ -19,7 +19,7 @@ MAX_INK = 0.01
 
 
 @dataclass(frozen=True)
-class Settings:
+class CuttingSettings:
     tiles: int = 500           # of each class
     tile: int = 224            # pixels a side
     stride: int = 224          # pixels between neighbouring candidates
@@ -32,7 +32,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Job:
+class CuttingJob:
     name: str        # of the slide and of its folder of tiles
     slide: Path
     files: tuple     # annotation files

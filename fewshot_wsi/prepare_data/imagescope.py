@@ -32,7 +32,7 @@ def read_regions(path, layers, layer_ids):
     for layer in layers:
         if not any(region.layer == layer for region in found):
             raise UserError(f"{path.name} has no region of the layer {layer!r}; its Annotation elements are "
-                            f"{_described(root) or 'none'}; tell which is which with --xml_layers WHOLE_ID VIABLE_ID")
+                            f"{_described(root) or 'none'}; name them with --xml_layers WHOLE_ID VIABLE_ID")
     return found
 
 

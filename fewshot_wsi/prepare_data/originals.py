@@ -21,7 +21,7 @@ TRIES = 4                       # pairs tried per round between the same two clu
 
 
 @dataclass(frozen=True)
-class Tiles:
+class OriginalTiles:
     """What is kept of N tiles: (N, F) float32 appearance and their keypoints."""
     appearance: np.ndarray
     keys: Keypoints
@@ -69,7 +69,7 @@ def _describe(paths, workers, quiet, desc):
     if faults:
         raise UserError(f"{len(faults)} of {len(paths)} images cannot be read, the first is {faults[0]}; "
                         "download or unpack again, or remove them")
-    return Tiles(np.array(looks), keys)
+    return OriginalTiles(np.array(looks), keys)
 
 
 def _empty_keys(count):

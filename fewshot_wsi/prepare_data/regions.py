@@ -12,7 +12,7 @@ FULL = 1 - 1e-9  # a share from which on a box counts as covered: geometry is ex
 class Region:
     layer: str                        # what is marked, as 'whole'
     shape: shapely.geometry.base.BaseGeometry  # in pixels of level 0, valid
-    hole: bool = False                # marks what is not
+    hole: bool = False                # a part that does not belong
 
 
 def polygon(points):

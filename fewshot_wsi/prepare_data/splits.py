@@ -66,15 +66,15 @@ def _balance(shares, target):
 
 def _best_move(shares, held, total, target):
     """The one group, or the pair across, whose change of side lowers the cost most; [] where none does."""
-    moves = np.where(held[:, None], -shares, shares)  # (G, C): what flipping each group adds
+    changes = np.where(held[:, None], -shares, shares)  # (G, C): what flipping each group adds
     least = _cost(total, target) - 1e-12
-    costs = _cost(total + moves, target)
+    costs = _cost(total + changes, target)
     if costs.min() < least:
         return [int(costs.argmin())]
     others = np.flatnonzero(~held)
     best = []
     for group in np.flatnonzero(held):
-        costs = _cost(total + moves[group] + moves[others], target)
+        costs = _cost(total + changes[group] + changes[others], target)
         if costs.size and costs.min() < least:
             least, best = costs.min(), [int(group), int(others[costs.argmin()])]
     return best

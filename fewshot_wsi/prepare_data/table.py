@@ -15,7 +15,7 @@ COLUMNS = ("path", "label", "group", "split")
 
 
 @dataclass(frozen=True)
-class Table:
+class TileTable:
     """Equally long tuples of str, one entry an image; None where nothing is known."""
     paths: tuple                  # relative to the data root, POSIX
     classes: tuple                # class names
@@ -35,11 +35,11 @@ def from_folders(root, class_part=-1, group_part=None, split_part=None):
 
     def column(part):
         return None if part is None else tuple(_part(root, path, part) for path in paths)
-    return Table(tuple(paths), column(class_part), column(group_part), column(split_part))
+    return TileTable(tuple(paths), column(class_part), column(group_part), column(split_part))
 
 
 def from_csv(path, root):
-    """Table of a CSV with the columns path,label[,group][,split]; see `tables.read_table`.
+    """TileTable of a CSV with the columns path,label[,group][,split]; see `tables.read_table`.
 
     Paths are relative to `root`, or absolute and below it, with slashes or backslashes, letters in either form.
     UserError names the line: a missing column or value, a path twice or outside root; images that are not there are
@@ -63,7 +63,7 @@ def from_csv(path, root):
 
     def column(key):
         return tuple(row[key] for _, row in rows) if key in rows[0][1] else None
-    return Table(tuple(names), column("label"), column("group"), column("split"))
+    return TileTable(tuple(names), column("label"), column("group"), column("split"))
 
 
 def with_groups(table, csv_path):

@@ -20,8 +20,8 @@ def ablations(runs):
     *single, (both, _, title) = ABLATED
     views = [run for run in runs if run.config["aug_times"]]
     together = [(both, title, found) for found in _series(views, both) if _rises(found, both)]
-    taken = {id(run) for *_, found in together for run in found}  # they make no pairs besides
-    others = [run for run in runs if id(run) not in taken]
+    paired = {id(run) for *_, found in together for run in found}  # they make no pairs besides
+    others = [run for run in runs if id(run) not in paired]
     return [(keys, title, found) for keys, _, title in single for found in _series(others, keys)
             if len({run.config[keys[0]] for run in found}) > 1] + together
 

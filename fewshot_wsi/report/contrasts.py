@@ -81,8 +81,9 @@ def verdict(difference, p, open_p):
     for the number of comparisons; open_p is None where it is not known."""
     if p >= ALPHA:
         return "no difference shown"
-    better = "A better" if difference > 0 else "B better"
-    return f"{better}, for new units too" if open_p is not None and open_p < ALPHA else f"{better} on these images only"
+    verdict = "A better" if difference > 0 else "B better"
+    beyond = open_p is not None and open_p < ALPHA
+    return f"{verdict}, for new units too" if beyond else f"{verdict} on these images only"
 
 
 def _p_cell(p):
@@ -151,7 +152,7 @@ def published_table(matches):
         f"{counts['matched']} of the {counts['published']} published tables were run here; {counts['agree']} lie "
         "inside the 95 % interval of the difference of two independent sets of tasks: root of the sum of both squared "
         "half-widths of the macro F1. The paper printed the mean of class half-widths alone (class ±); its "
-        "half-width of the macro F1 is taken to be in the same proportion to that as the run's. A match is one of "
+        "half-width of the macro F1 is assumed to be in the same proportion to that as the run's. A match is one of "
         "names: task, encoder family, novel class, shots, mode, classifier, and published sampling. "
         f"{counts['matched_on_sets_of_the_published_size']} of the matches are known to use sets of the published "
         "size; where the sets differ, a difference says nothing about the method."),

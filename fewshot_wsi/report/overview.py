@@ -98,7 +98,7 @@ def _group_table(grid, runs, members, averaged):
     columns = [Column("Method"), Column("Shots", ("",))]
     columns += [Column(name.replace("_", " "), ("F1", "closed ±", "open ±")) for name in groups]
     table = Table(f"groups_{grid.key}", f"{grid.evaluation}: groups of classes", (
-        f"Mean F1 of each group of classes and their harmonic mean, in percent, taken task by task, then averaged."
+        f"Mean F1 of each group of classes and their harmonic mean, in percent, computed task by task, then averaged."
         f"{averaged} {CLOSED} {open_words(members)}"), columns)
     for shots in grid.shots:
         for method in grid.methods:

@@ -29,7 +29,9 @@ class Match:
     macro_ci95: float | None  # half-width of its macro F1
     same_size: bool | None  # the run's sets have as many tiles as the paper's; None where that is unknown
 
-    difference = property(lambda self: self.f1 - self.table["mean_f1"])
+    @property
+    def difference(self):
+        return self.f1 - self.table["mean_f1"]
 
     @property
     def half(self):
@@ -39,7 +41,9 @@ class Match:
         ratio = self.macro_ci95 / self.ci95 if self.ci95 else 1.0  # never above 1
         return math.hypot(self.macro_ci95, ratio * self.table["mean_ci95"])
 
-    agrees = property(lambda self: self.half is not None and abs(self.difference) <= self.half)
+    @property
+    def agrees(self):
+        return self.half is not None and abs(self.difference) <= self.half
 
 
 @lru_cache(maxsize=1)

@@ -29,7 +29,7 @@ SAY = {"num_prototypes": "K={}", "num_aug_shots": "{} draws", "aug_times": "{} v
 
 
 @dataclass
-class Run:
+class ReportedRun:
     """One result, without its predictions. Figures are fractions."""
     path: str
     config: dict
@@ -50,11 +50,25 @@ class Run:
     needed: dict = field(default_factory=dict)  # 'closed', 'open' -> `intervals.tasks_for`
     remark: str = ""        # distinguishes runs of equal settings; see fewshot_wsi.report.variants
 
-    family = property(lambda self: self.config["model"].removesuffix(f"_wo_{self.config['novel_class']}"))
-    macro = property(lambda self: self.f1.mean(axis=1))
-    task = property(lambda self: self.config["task"])
-    shots = property(lambda self: self.config["num_shots"])
-    novel = property(lambda self: self.config["novel_class"])
+    @property
+    def family(self):
+        return self.config["model"].removesuffix(f"_wo_{self.config['novel_class']}")
+
+    @property
+    def macro(self):
+        return self.f1.mean(axis=1)
+
+    @property
+    def task(self):
+        return self.config["task"]
+
+    @property
+    def shots(self):
+        return self.config["num_shots"]
+
+    @property
+    def novel(self):
+        return self.config["novel_class"]
 
     @property
     def evaluation(self):
@@ -97,8 +111,8 @@ def read_evidence(paths, sources, *, target=None, jobs=1, cache=None, besides=No
     """Evidence from result files and folders.
 
     Broken, truncated, empty or foreign files are left out with a notice; NoResults when nothing is left.
-    target: half-width in fractions for `Run.needed`. cache: dict kept between calls of a live view, or None; what has
-    gone from `paths` goes from it. besides: a file that is no result.
+    target: half-width in fractions for `ReportedRun.needed`. cache: dict kept between calls of a live view, or None;
+    what is no longer in `paths` is removed from it. besides: a file that is no result.
     """
     cache = {} if cache is None else cache
     groups, notices = _by_tasks(find_results(paths, besides))
@@ -165,7 +179,7 @@ def _tasks_hash(path):
 
 
 def read_group(paths, sources, target=None):
-    """(list of Run, {(i, j): Comparison}, notices) of results on one task set; i < j are places in that list."""
+    """(list of ReportedRun, {(i, j): Comparison}, notices) of results on one task set; i < j are its indices."""
     runs, influences, resampled, notices, units = [], [], [], [], None
     for path in paths:
         try:
@@ -176,9 +190,9 @@ def read_group(paths, sources, target=None):
         if runs and result.f1.shape != runs[0].f1.shape:
             notices.append(f"left out: {path}: {result.f1.shape} tasks and classes under the hash of other tasks")
             continue
-        twin = next((run for run in runs if (run.config, run.hashes) == (result.config, result.hashes)), None)
-        if twin is not None:
-            notices.append(f"left out: {path}: the same run as {twin.path}")
+        same = next((run for run in runs if (run.config, run.hashes) == (result.config, result.hashes)), None)
+        if same is not None:
+            notices.append(f"left out: {path}: the same run as {same.path}")
             continue
         units = units or sources.units(result)
         run, influence = summarise(result, units, sources, target, _meta(result, notices))
@@ -228,7 +242,7 @@ def _disagreements(result):
 
 
 def summarise(result, units, sources, target=None, meta=None):
-    """(Run, `influence.Influence` of its macro F1) of one checked result."""
+    """(ReportedRun, `influence.Influence` of its macro F1) of one checked result."""
     ways = len(result.classes)
     f1, statistics = run_statistics(result.predictions, result.query_labels, ways, result.class_groups,
                                     result.supports, result.queries)
@@ -245,7 +259,7 @@ def summarise(result, units, sources, target=None, meta=None):
     needed = {} if target is None else {"closed": tasks_for(target, scores[None]), "open": (
         tasks_for(target, scores[None], influences[None], units) if bootstrap is None
         else bootstrap_tasks_for(target, scores[None], bootstrap))}
-    run = Run(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
+    run = ReportedRun(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
               result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
               opened.pop(None), opened, units.name, find_leaks(result, units, sources), needed)
     return run, influences[None]

@@ -74,10 +74,10 @@ def grids(runs):
     return out
 
 
-def _key(evaluation, taken):
-    """Letters, digits and underscores of an evaluation's name, unlike those `taken`."""
+def _key(evaluation, used):
+    """Letters, digits and underscores of an evaluation's name, unlike those `used`."""
     key = re.sub(r"[^A-Za-z0-9]+", "_", evaluation).strip("_").lower() or "x"
-    return next(name for n in itertools.count(1) if (name := key if n == 1 else f"{key}_{n}") not in taken)
+    return next(name for n in itertools.count(1) if (name := key if n == 1 else f"{key}_{n}") not in used)
 
 
 def place_of_classifier(name):
@@ -102,7 +102,10 @@ class Standing:
     best: str | None
     p: dict        # method -> Holm-adjusted p of its paired comparison with the best
     apart: tuple = ()  # methods with every novel class that were scored on other tasks than the best, so not compared
-    alike = property(lambda self: {method for method, p in self.p.items() if p >= ALPHA})
+
+    @property
+    def alike(self):
+        return {method for method, p in self.p.items() if p >= ALPHA}
 
 
 def standing(grid, shots, runs):

@@ -23,7 +23,9 @@ class Cell:
     best: bool = False
     mark: str = ""       # one of MARKS
 
-    second = property(lambda self: "; ".join(filter(None, (self.sub, self.note))))
+    @property
+    def second(self):
+        return "; ".join(filter(None, (self.sub, self.note)))
 
     @property
     def sort(self):
@@ -46,9 +48,14 @@ class Table:
     columns: list
     rows: list = field(default_factory=list)  # of lists of Cell, the first one the row's heading
 
-    numeric = property(lambda self: [bool(column.parts) for column in self.columns])
-    filters = property(lambda self: [(place, column.label, sorted({row[place].text for row in self.rows}))
-                                     for place, column in enumerate(self.columns) if column.pick])
+    @property
+    def numeric(self):
+        return [bool(column.parts) for column in self.columns]
+
+    @property
+    def filters(self):
+        return [(place, column.label, sorted({row[place].text for row in self.rows}))
+                for place, column in enumerate(self.columns) if column.pick]
 
     @property
     def heads(self):
@@ -182,9 +189,9 @@ def _latex_character(char):
     known = _LATEX.get(char) or _LETTERS.get(char)
     if known or " " <= char <= "~":
         return known or char
-    base, *marks = unicodedata.normalize("NFD", char)
-    if not marks or not base.isascii():
+    base, *accents = unicodedata.normalize("NFD", char)
+    if not accents or not base.isascii():
         return "?"
-    for mark in filter(None, map(_ACCENTS.get, marks)):
+    for mark in filter(None, map(_ACCENTS.get, accents)):
         base = rf"\{mark}{{{base}}}"
     return base

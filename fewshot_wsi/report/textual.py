@@ -2,9 +2,9 @@
 
 from lowshot.comparison import ALPHA
 from lowshot.intervals import closed_interval
-from lowshot.sign_flip import DRAWN, DRAWS, EXACT, FEW_TASKS, SADDLEPOINT
+from lowshot.sign_flip import DRAWS, EXACT, FEW_TASKS, SADDLEPOINT, SAMPLED
 
-WAYS = {EXACT: "exact", SADDLEPOINT: "saddlepoint approximation", DRAWN: f"{DRAWS:,} seeded sign flips"}
+WAYS = {EXACT: "exact", SADDLEPOINT: "saddlepoint approximation", SAMPLED: f"{DRAWS:,} seeded sign flips"}
 
 
 def comparison_lines(a, b, result, unit):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.sources import drawn
+from fewshot_wsi.meta_test.sources import sampled_rows
 
 SIDE = 64            # pixels of a thumbnail
 PER_CLASS = {"support": 5, "query": 8}
@@ -53,7 +53,7 @@ def _shown_task(run, word, task, sources):
     names = {side: sources.names(result, side) for side in PER_CLASS}
     if None in names.values():
         return None
-    rows, labels = ({side: drawn(result, side)[part] for side in PER_CLASS} for part in (0, 1))
+    rows, labels = ({side: sampled_rows(result, side)[part] for side in PER_CLASS} for part in (0, 1))
     predicted = {"support": labels["support"], "query": result.predictions[task]}
     shown = ShownTask(f"{word} task of {run.label} (task {task})", float(run.macro[task]))
     for label, name in enumerate(run.classes):

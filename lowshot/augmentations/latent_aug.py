@@ -18,14 +18,14 @@ KINDS = ("sampled", "expected")
 
 @dataclass(frozen=True, eq=False)
 class LatentShifts:
-    """How the supports of an episode are augmented.
+    """How the supports of a task are augmented.
 
     dictionary: the base dictionary whose shifts are sampled.
     n_aug: A, features that one support stands for, itself included; at least 1.
     kind: 'sampled' as published, or 'expected': every sum over the A features is replaced by its expectation.
     seed: draws come from the stream (seed, 'latent_aug', setting, task), so they are the same for any solver, any
     model and any order of tasks.
-    repeat: another number gives the same episodes other, independent draws.
+    repeat: another number gives the same tasks other, independent draws.
     """
     dictionary: Dictionary
     n_aug: int

@@ -1,7 +1,7 @@
 """The classifiers of meta-testing: one file and one registration each.
 
-A classifier is an unfitted scikit-learn estimator; that alone is enough to be evaluated, one fit an episode. Where many
-episodes can be solved at once, the same file says how. Choices on the command line, checks of protocols and names in
+A classifier is an unfitted scikit-learn estimator; that alone is enough to be evaluated, one fit a task. Where many
+tasks can be solved at once, the same file says how. Choices on the command line, checks of protocols and names in
 reports are read from here.
 """
 
@@ -17,26 +17,26 @@ from lowshot.registry import Registry
 PUBLISHED = ("Ridge", "logistic_regression", "nearest_centroid")  # these come first, as in the paper
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Classifier:
     """What the project knows of a classifier. The batched forms give the predictions of `estimator`, up to rounding.
 
-    Shapes: T episodes of n supports and q queries of width D; labels are in [0, ways).
+    Shapes: T tasks of n supports and q queries of width D; labels are in [0, ways).
     """
     name: str                    # on the command line, in protocols and in results
     estimator: object            # scikit-learn's, unfitted, with its parameters
     label: str = ""              # in figures; '': the name
     short: str = ""              # in tables; '': the label
     batched: Callable | None = None   # (support (T, n, D), labels (T, n), ways, query (T, q, D)) -> classes (T, q)
-    sampled: Callable | None = None   # latent augmentation of one episode: (support (n, D), labels (n,), ways,
+    sampled: Callable | None = None   # latent augmentation of one task: (support (n, D), labels (n,), ways,
     #                                   query (q, D), draws (n, n_aug − 1), LatentShifts) -> classes (q,)
     expected: Callable | None = None  # its limit of many draws: as `batched`, with LatentShifts as last argument
-    on_device: Callable | None = None  # () -> function of `solvers.many`: the sampled form of many episodes, by PyTorch
+    on_device: Callable | None = None  # () -> function of `solvers.many`: the sampled form of many tasks, by PyTorch
     uses_base: bool = False      # the estimator has a parameter `base_mean`, the mean of the base features
 
     def __post_init__(self):
-        object.__setattr__(self, "label", self.label or self.name)
-        object.__setattr__(self, "short", self.short or self.label)
+        self.label = self.label or self.name
+        self.short = self.short or self.label
 
     def fitted_to(self, base):
         """The same classifier with what it needs of the base features. base: `Dictionary`, or None where there is none.
