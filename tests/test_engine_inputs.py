@@ -60,7 +60,7 @@ def spoil(protocol, what):
     ("nan", "base.npy: row 5 holds NaN"), ("fewer features", "119 rows, but labels or list have 120"),
     ("another width", "features of base are 11 wide, those of test 12"),
     ("no features", "make it with python wsi_workdir/extract.py --protocol .*protocol.py --model enc --sets base"),
-    ("other labels", "drawn for other data or another task .support_labels_sha256 differ."),
+    ("other labels", "sampled for other data or another task .support_labels_sha256 differ."),
     ("no tasks", "make it with python wsi_workdir/tools/generate_task.py --task out --num_shots 2 --num_task 60"),
     ("no dictionary", "make it with python wsi_workdir/dict_construction.py --model enc --num_prototypes 4"),
     ("narrow dictionary", "expected floats 4 × 12")])
