@@ -5,13 +5,19 @@ Two questions, two p values. `p` of the sign-flip permutation over tasks speaks 
 interval of the difference.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from statsmodels.stats.multitest import multipletests
 
 from lowshot.intervals import Interval, bootstrap_interval, closed_interval, open_interval
 from lowshot.sign_flip import EXACT, sign_flip_p, smallest_p
+
+if TYPE_CHECKING:
+    from lowshot.influence import Influence, Units
+    from lowshot.resampling import Bootstrap
 
 ALPHA = 0.05
 AT_ONCE = 500  # pairs whose differences and sign patterns are held in memory
@@ -35,7 +41,7 @@ class Comparison:
     smallest: float         # the p that no differences of so many tasks get below
 
     @property
-    def exact(self):
+    def exact(self) -> bool:
         return self.way == EXACT
 
     def __repr__(self):
@@ -53,17 +59,20 @@ def _p(value):
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
-def compare_scores(a, b, seed=0, units=None, influence=None, resampled=None):
+def compare_scores(a: np.ndarray, b: np.ndarray, seed: int = 0, units: "Units | None" = None,
+                   influence: "Influence | None" = None, resampled: "Bootstrap | None" = None) -> "Comparison":
     """Comparison of two methods' scores on the same tasks. a, b: (T,) floats.
 
     units: `influence.Units` of the tasks, influence: A's `Influence` minus B's; both or neither. resampled: A's
     `resampling.Bootstrap` minus B's, or None.
     """
-    more = [None if one is None else [one] for one in (influence, resampled)]
-    return compare_many([(a, b)], seed, units, *more)[0]
+    return compare_many([(a, b)], seed, units, None if influence is None else [influence],
+                        None if resampled is None else [resampled])[0]
 
 
-def compare_many(pairs, seed=0, units=None, influences=None, resampled=None):
+def compare_many(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int = 0, units: "Units | None" = None,
+                 influences: "Iterable[Influence] | None" = None,
+                 resampled: "Sequence[Bootstrap | None] | None" = None) -> "list[Comparison]":
     """Comparisons of many pairs of scores on the same tasks, all against the same sign patterns.
 
     pairs: sequence of (a, b), each (T,) floats; influences: iterable of one per pair where `units` are given;
@@ -88,6 +97,6 @@ def _opened(difference, influence, units, bootstrap):
     return bootstrap_interval(difference.mean(), bootstrap)
 
 
-def holm(p_values):
+def holm(p_values: np.ndarray) -> np.ndarray:
     """p values adjusted for their number (Holm, through statsmodels): (n,) floats; empty stays empty."""
     return multipletests(p_values, method="holm")[1] if len(p_values) else np.empty(0)

@@ -7,6 +7,7 @@ covariances and seed, cluster by cluster, so it is written only while it is smal
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,26 +53,26 @@ class Dictionary:
     n_iter: int | None = None
     _sampled: ByteCache = field(default_factory=lambda: ByteCache(SHIFT_CACHE_BYTES), repr=False)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.prototypes)
 
-    def shifts(self, k):
+    def shifts(self, k: int) -> np.ndarray:
         """(S, D) float64 draws from N(0, covariance k): L·ε with L·Lᵀ = covariance + jitter·I."""
         if self.bank is not None:
             return np.asarray(self.bank[k])
         return self._sampled.get(k, lambda: self.draw(int(k)))
 
-    def draw(self, k):
+    def draw(self, k: int) -> np.ndarray:
         """As `shifts`, from covariance and seed, whatever is stored."""
         noise = generator(self.seed, "shift_bank", k).standard_normal((self.num_shift_vectors, self.dim))
         return noise @ cholesky_factor(self.covariances[k]).T
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         return self.prototypes.shape[1]
 
     @property
-    def mean(self):
+    def mean(self) -> np.ndarray:
         """(D,) float64 mean of the base features; ValueError where the tiles in each cluster are not known."""
         counts = self.how.get("counts")
         if counts is None:
@@ -83,7 +84,7 @@ class Dictionary:
         return {**self.__dict__, "_sampled": ByteCache(SHIFT_CACHE_BYTES)}  # shifts are sampled again when needed
 
 
-def cholesky_factor(covariance):
+def cholesky_factor(covariance: np.ndarray) -> np.ndarray:
     """Lower L with L·Lᵀ = covariance + j·I, j = 1e-10 of the mean variance, ten times more until it exists.
 
     The jitter is relative, so that features of any scale are treated alike. covariance: (D, D), positive semi-definite
@@ -106,7 +107,8 @@ def cholesky_factor(covariance):
     raise InputError("a covariance of the dictionary is not positive semi-definite; build the dictionary again")
 
 
-def build_dictionary(features, *, num_prototypes=16, num_shift_vectors=2000, iterations=20, kmeans_seed=66, seed=0):
+def build_dictionary(features: np.ndarray, *, num_prototypes: int = 16, num_shift_vectors: int = 2000,
+                     iterations: int = 20, kmeans_seed: int = 66, seed: int = 0) -> "Dictionary":
     """Cluster `features` (N, D), of any float type, and measure each cluster.
 
     k-means runs on L2-normalised features in one thread, so that the clusters do not depend on the machine's number
@@ -135,7 +137,8 @@ def build_dictionary(features, *, num_prototypes=16, num_shift_vectors=2000, ite
     return replace(made, n_iter=kmeans.n_iter_)
 
 
-def make_dictionary(prototypes, covariances, *, num_shift_vectors=2000, seed=0, how=None):
+def make_dictionary(prototypes: np.ndarray, covariances: np.ndarray, *, num_shift_vectors: int = 2000, seed: int = 0,
+                    how: Mapping | None = None) -> "Dictionary":
     """Dictionary of given prototypes (K, D) and covariances (K, D, D), shifts sampled from `seed`."""
     banks = arrays_sha256(prototypes=prototypes, covariances=covariances)
     identity = json_sha256([banks, num_shift_vectors, seed, JITTER])
@@ -150,14 +153,14 @@ def _measure(cluster):
     return mean, centred.T @ centred / max(1, len(cluster) - 1)
 
 
-def bank_files(folder, prefix, num_prototypes):
+def bank_files(folder: str | Path, prefix: str, num_prototypes: int) -> dict[str, Path]:
     """Paths of a dictionary: dict with the keys PROTO, COV, SHIFT, json."""
     folder = Path(folder)
     files = {kind: folder / f"{prefix}_{kind}_BANK_{num_prototypes}.npy" for kind in ("PROTO", "COV", "SHIFT")}
     return {**files, "json": folder / f"{prefix}_BANK_{num_prototypes}.json"}
 
 
-def save_dictionary(folder, prefix, dictionary):
+def save_dictionary(folder: str | Path, prefix: str, dictionary: "Dictionary") -> None:
     """Write the files of the published form. The JSON goes first: stopped half-way, a reader finds files that it does
     not describe, and says so."""
     files = bank_files(folder, prefix, len(dictionary))
@@ -171,7 +174,8 @@ def save_dictionary(folder, prefix, dictionary):
         write_npy(files["SHIFT"], np.stack([dictionary.shifts(k) for k in range(len(dictionary))]))
 
 
-def load_dictionary(folder, prefix, num_prototypes, dim=None, made_by=CONSTRUCT):
+def load_dictionary(folder: str | Path, prefix: str, num_prototypes: int, dim: int | None = None,
+                    made_by: str = CONSTRUCT) -> "Dictionary":
     """Read a dictionary made here, or the three (or the first two) files of the authors.
 
     Without the JSON beside them the files are used as they are, with a notice; shifts that are not stored are then

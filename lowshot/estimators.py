@@ -1,5 +1,8 @@
 """The base dictionary and latent augmentation as scikit-learn estimators."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, ClusterMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import RidgeClassifier
@@ -23,14 +26,15 @@ class BaseDictionary(ClusterMixin, BaseEstimator):
     `n_iter_`, iterations of k-means.
     """
 
-    def __init__(self, n_prototypes=16, *, n_shifts=2000, max_iter=20, kmeans_seed=66, random_state=0):
+    def __init__(self, n_prototypes: int = 16, *, n_shifts: int = 2000, max_iter: int = 20, kmeans_seed: int = 66,
+                 random_state: int = 0) -> None:
         self.n_prototypes = n_prototypes
         self.n_shifts = n_shifts
         self.max_iter = max_iter
         self.kmeans_seed = kmeans_seed
         self.random_state = random_state
 
-    def fit(self, X, y=None):
+    def fit(self, X: np.ndarray, y: np.ndarray | None = None) -> "BaseDictionary":
         """X: (N, D), N ≥ n_prototypes; y is not used."""
         X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=self.n_prototypes)
         dictionary = build_dictionary(X, num_prototypes=self.n_prototypes, num_shift_vectors=self.n_shifts,
@@ -47,24 +51,24 @@ class BaseDictionary(ClusterMixin, BaseEstimator):
         if "counts" in dictionary.how:
             self.counts_ = np.array(dictionary.how["counts"])
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         """(N,) int32: number of the nearest prototype of each row, the cluster that latent augmentation draws from."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return LatentShifts(self.dictionary_, 1).nearest(X).astype(np.int32)
 
-    def shifts(self, k):
+    def shifts(self, k: int) -> np.ndarray:
         """(S, D) float64 shifts of cluster k: draws from a normal distribution with its covariance."""
         check_is_fitted(self)
         return _read_only(self.dictionary_.shifts(k))
 
-    def save(self, folder, prefix):
+    def save(self, folder: str | Path, prefix: str) -> None:
         """Write the files of the published form: `<prefix>_PROTO_BANK_<K>.npy`, `…_COV_BANK_…`, `…_SHIFT_BANK_…`."""
         check_is_fitted(self)
         save_dictionary(folder, prefix, self.dictionary_)
 
     @classmethod
-    def load(cls, folder, prefix, n_prototypes=16):
+    def load(cls, folder: str | Path, prefix: str, n_prototypes: int = 16) -> "BaseDictionary":
         """A fitted BaseDictionary from files of the published form; ValueError where they are missing or damaged."""
         found = load_dictionary(folder, prefix, n_prototypes)
         made = cls(n_prototypes, n_shifts=found.num_shift_vectors, max_iter=found.how.get("iterations", 20),
@@ -88,14 +92,15 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Fitted: `estimator_`, `dictionary_`, `classes_`.
     """
 
-    def __init__(self, estimator=None, dictionary=None, n_aug=100, random_state=0):
+    def __init__(self, estimator: BaseEstimator | None = None, dictionary: "BaseDictionary | None" = None,
+                 n_aug: int = 100, random_state: int = 0) -> None:
         self.estimator = estimator
         self.dictionary = dictionary
         self.n_aug = n_aug
         self.random_state = random_state
 
     @property
-    def dictionary_is_fitted(self):
+    def dictionary_is_fitted(self) -> bool:
         return hasattr(self.dictionary, "dictionary_")
 
     def __sklearn_clone__(self):
@@ -104,30 +109,31 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             params["dictionary"] = self.dictionary
         return type(self)(**params)
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> "LatentAugmentation":
         nested = [name for name in params if name.startswith("dictionary__")]
         if nested and self.dictionary_is_fitted:
             raise InputError(f"{nested[0]}: the dictionary is fitted, its parameters no longer matter; fit another one")
         return super().set_params(**params)
 
     @property
-    def classifier(self):
+    def classifier(self) -> BaseEstimator:
         """The classifier that is fitted."""
         return RidgeClassifier() if self.estimator is None else self.estimator
 
-    def with_seed(self):
+    def with_seed(self) -> "LatentAugmentation":
         """This estimator with an int for its random_state, sampled once where it is a source of random numbers."""
         return clone(self).set_params(random_state=_seed(self.random_state))
 
-    def shifts(self, seed=0, dictionary=None):
+    def shifts(self, seed: int = 0, dictionary: "BaseDictionary | None" = None) -> LatentShifts:
         """`LatentShifts` that this estimator draws for tasks of a seed. ValueError: its dictionary is not fitted."""
-        if dictionary is None and not self.dictionary_is_fitted:
+        dictionary = dictionary or self.dictionary
+        if dictionary is None or not hasattr(dictionary, "dictionary_"):
             raise InputError("LatentAugmentation needs a dictionary that is fitted to base features: "
                              "BaseDictionary().fit(base)")
-        return LatentShifts((dictionary or self.dictionary).dictionary_, self.n_aug, "sampled", seed,
+        return LatentShifts(dictionary.dictionary_, self.n_aug, "sampled", seed,
                             _seed(self.random_state))
 
-    def fit(self, X, y):
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "LatentAugmentation":
         """X: (N, D); y: (N,) labels."""
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         if self.dictionary_is_fitted:
@@ -139,15 +145,15 @@ class LatentAugmentation(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.classes_ = self.estimator_.classes_
         return self
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         return self._fitted("predict", X)
 
     @available_if(lambda self: _has(self, "decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: np.ndarray) -> np.ndarray:
         return self._fitted("decision_function", X)
 
     @available_if(lambda self: _has(self, "predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
         return self._fitted("predict_proba", X)
 
     def _fitted(self, method, X):

@@ -1,7 +1,9 @@
 """Score a classifier on a set of tasks, all at once (`evaluate`) or in the chunks that the commands keep."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -14,6 +16,13 @@ from lowshot.intervals import Interval, closed_interval, open_interval
 from lowshot.prediction import predict
 from lowshot.statistics import f1_scores
 from lowshot.tasks import TaskSet, check_rows, class_labels, class_numbers
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from lowshot.comparison import Comparison
+    from lowshot.estimators import BaseDictionary
+    from lowshot.influence import Influence
 
 CHUNK_TASKS = 50            # tasks a chunk, at most
 CHUNK_BYTES = 64 * 2 ** 20  # support features a chunk, at most (one task at least)
@@ -28,28 +37,30 @@ class Scores:
     tasks: TaskSet
 
     @property
-    def macro(self):
+    def macro(self) -> np.ndarray:
         """(T,) macro F1 of each task."""
         return self.f1.mean(axis=1)
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Macro F1, the mean over tasks."""
         return float(self.macro.mean())
 
     @property
-    def closed(self):
+    def closed(self) -> Interval:
         """Interval for further tasks from these rows."""
         return closed_interval(self.macro)
 
     @cached_property
-    def influence(self):
+    def influence(self) -> "Influence":
         """`Influence` of the macro F1 on `tasks.units`."""
+        if self.tasks.units is None:
+            raise InputError("these tasks have no groups: give them by TaskSet.with_groups")
         queries = macro_influence(self.predictions, self.tasks.query_labels, self.tasks.ways)
         return self.tasks.units.influence(self.macro, queries)
 
     @cached_property
-    def open(self):
+    def open(self) -> Interval:
         """Interval for new groups (slides, patients) of the same source; for new rows where no groups were given."""
         if self.tasks.units is None:
             return Interval(self.mean, None, 0, "no groups are known: draw the tasks by sample_tasks")
@@ -65,8 +76,10 @@ class Scores:
                 f"task{'s' * (count > 1)}), {self.open} for new {name}s")
 
 
-def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), base=None, solver="batched",
-             device="cpu", n_jobs=None):
+def evaluate(classifier: "BaseEstimator | str", x: np.ndarray, y: np.ndarray, tasks: TaskSet, *,
+             query_x: np.ndarray | None = None, query_y: np.ndarray | None = None, views: Sequence[np.ndarray] = (),
+             base: "BaseDictionary | None" = None, solver: str = "batched", device: str = "cpu",
+             n_jobs: int | None = None) -> "Scores":
     """Fit `classifier` to the supports of every task, score it on the queries, return Scores.
 
     classifier: an unfitted scikit-learn classifier, LatentAugmentation around one, or a name of `lowshot.classifiers`.
@@ -106,8 +119,9 @@ def evaluate(classifier, x, y, tasks, *, query_x=None, query_y=None, views=(), b
     return Scores(f1_scores(tasks.query_labels, predictions, tasks.ways), predictions, tasks)
 
 
-def predict_tasks(classifier, x, tasks, query_x, start=0, stop=None, *, views=(), augmentation=None, base=None,
-                  solver="batched", device="cpu", classes=None):
+def predict_tasks(classifier: Any, x: np.ndarray, tasks: TaskSet, query_x: np.ndarray, start: int = 0,
+                  stop: int | None = None, *, views: Sequence = (), augmentation: Any = None, base: Any = None,
+                  solver: str = "batched", device: str = "cpu", classes: np.ndarray | None = None) -> np.ndarray:
     """Predicted class numbers (t, ways·queries) int64 of the tasks start … stop − 1 of a TaskSet.
 
     Arguments as of `evaluate`, unchecked; augmentation, base: as of `predict`. Task t draws its augmentation from the
@@ -125,7 +139,7 @@ def predict_tasks(classifier, x, tasks, query_x, start=0, stop=None, *, views=()
                    task_numbers=np.arange(start, start + len(rows)))
 
 
-def with_views(support, rows, views):
+def with_views(support: np.ndarray, rows: np.ndarray, views: Sequence) -> np.ndarray:
     """Supports and their augmented views, tile by tile: (t, n, D) of the rows (t, n) -> (t, n·(1 + views), D).
 
     views: sequence of what gives the features (m, D) of rows (m,) as `view[rows]`.
@@ -139,7 +153,7 @@ def with_views(support, rows, views):
     return together.reshape(t, -1, dim)
 
 
-def chunk_bounds(num_tasks, supports, dim):
+def chunk_bounds(num_tasks: int, supports: int, dim: int) -> list[tuple[int, int]]:
     """[(start, stop), …] of the chunks; they depend on the tasks alone, never on the processes.
 
     supports: support features a task, views counted. dim: their width.
@@ -166,7 +180,7 @@ def _views(views, x):
     return views
 
 
-def compare(a, b, seed=0):
+def compare(a: "Scores", b: "Scores", seed: int = 0) -> "Comparison":
     """Comparison of two Scores on the same tasks: do they differ? Positive: the first is higher.
 
     seed: of the sign patterns. ValueError: other tasks, or the same tasks with other groups.

@@ -35,7 +35,7 @@ class Units:
     unknown: str = ""   # why the open interval cannot be computed from the scores of these tasks; '' where it can
 
     @cached_property
-    def pairs(self):
+    def pairs(self) -> "Pairs":
         """`Pairs` of the distinct (unit, task)."""
         support = self.support[:, :1] if self.one_draw else self.support
         tasks, supports = len(support), support.shape[1]
@@ -52,7 +52,7 @@ class Units:
     def _repeats(self):
         return _Repeats(self.query), _Repeats(self.images)
 
-    def influence(self, scores, queries):
+    def influence(self, scores: np.ndarray, queries: np.ndarray) -> "Influence":
         """`Influence` of one figure. scores: (T,); queries: (T, Q), its derivatives by query weights (`f1_influence`).
         """
         unit, image = self._repeats
@@ -83,10 +83,10 @@ class Influence:
     residual: np.ndarray  # (T,)
     query: np.ndarray     # (P,), in the order of `Units.pairs`
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Influence") -> "Influence":
         return Influence(self.residual - other.residual, self.query - other.query)
 
-    def of_units(self, pairs):
+    def of_units(self, pairs: "Pairs") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(sum_t x_tg, sum_t x_tg^2, sum_t x_tg^4) of every unit, each (G,)."""
         def over_tasks(values):
             return np.add.reduceat(values, pairs.first)
@@ -124,7 +124,8 @@ class _Repeats:
         return rest / (self.others + max((values ** 2).mean() / between - 1, 0))
 
 
-def build_units(support, query, support_labels, query_labels, name="image", images=None, unknown=""):
+def build_units(support: np.ndarray, query: np.ndarray, support_labels: np.ndarray, query_labels: np.ndarray,
+                name: str = "image", images: np.ndarray | None = None, unknown: str = "") -> "Units":
     """Units of a task set.
 
     support: (T, n), query: (T, Q) unit numbers >= 0; labels: (n,), (Q,) ints; images: (T, Q) numbers of the query
@@ -138,19 +139,19 @@ def build_units(support, query, support_labels, query_labels, name="image", imag
                  too_few(count, name) or unknown)
 
 
-def too_few(count, name):
+def too_few(count: int, name: str) -> str:
     """Why `count` units, each called `name`, give no open interval; '' where they are enough."""
     if count >= FEWEST_UNITS:
         return ""
     return f"a class is sampled from {('no', 'one', 'two')[count]} {name}{'s' * (count != 1)} only"
 
 
-def macro_influence(predictions, labels, classes):
+def macro_influence(predictions: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """`f1_influence` of the macro F1 over C classes: (T, Q)."""
     return f1_influence(predictions, labels, np.full((len(predictions), classes), 1 / classes))
 
 
-def f1_influence(predictions, labels, slopes):
+def f1_influence(predictions: np.ndarray, labels: np.ndarray, slopes: np.ndarray) -> np.ndarray:
     """Derivative of each task's score by the weight of each of its queries, (T, Q) float64.
 
     predictions: (T, Q), labels: (Q,) ints in [0, C). slopes: (T, C), derivative of the score by each class's F1

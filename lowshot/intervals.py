@@ -28,11 +28,16 @@ resample b, open half-width = t_{G-1} * sqrt(a var_b(m_b)). It holds for any way
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
 from lowshot.influence import FEWEST_UNITS, too_few
+
+if TYPE_CHECKING:
+    from lowshot.influence import Influence, Units
+    from lowshot.resampling import Bootstrap
 
 LEVEL = 0.95
 OUT_OF_REACH, UNKNOWN = "out of reach", "cannot be told"  # instead of a number of tasks
@@ -52,18 +57,18 @@ class Interval:
     way: str = ""                # open: FORMULA or BOOTSTRAP
 
     @property
-    def low(self):
+    def low(self) -> float | None:
         return None if self.half is None else self.mean - self.half
 
     @property
-    def high(self):
+    def high(self) -> float | None:
         return None if self.half is None else self.mean + self.half
 
     def __str__(self):
         return f"no interval ({self.note})" if self.half is None else f"± {100 * self.half:.1f}"
 
-    def holds(self, value):
-        return self.half is not None and self.low <= value <= self.high
+    def holds(self, value: float) -> bool:
+        return self.half is not None and self.mean - self.half <= value <= self.mean + self.half
 
 
 def _t(level, freedom):
@@ -76,7 +81,7 @@ def _interval(mean, variance, freedom, n, level, way=""):
     return Interval(float(mean), float(_t(level, freedom) * error), n, p=float(p), way=way)
 
 
-def closed_interval(scores, level=LEVEL):
+def closed_interval(scores: np.ndarray, level: float = LEVEL) -> "Interval":
     """t interval of the mean over tasks. scores: (T,). One task has no half-width."""
     scores = np.asarray(scores, dtype=np.float64)
     if len(scores) < 2:
@@ -89,7 +94,7 @@ def _correction(count, power):
     return (count / (count - 1)) ** power
 
 
-def unit_variance(influence, units):
+def unit_variance(influence: "Influence", units: "Units") -> list[tuple[float, float]]:
     """[(excess, noise), …] of the module's docstring: the variance of the mean over tasks that comes from which units
     were sampled, for supports and queries apart, or for both together where they share units.
 
@@ -112,7 +117,7 @@ def _freedom(units, tasks):
     return min(units.count, tasks) - 1
 
 
-def open_interval(scores, influence, units, level=LEVEL):
+def open_interval(scores: np.ndarray, influence: "Influence", units: "Units", level: float = LEVEL) -> "Interval":
     """Open interval by the formula; see the module's docstring.
 
     scores: (T,); influence: `units.influence(scores, …)`. For a paired difference: differences of both.
@@ -128,12 +133,13 @@ def open_interval(scores, influence, units, level=LEVEL):
     return replace(found, note=FEW_TASKS) if known < variance / 2 else found
 
 
-def bootstrap_variance(resampled, units, shared):
+def bootstrap_variance(resampled: np.ndarray, units: int, shared: bool) -> float:
     """a var_b(m_b) of the module's docstring. resampled: (B,); units: G; shared: units are on both sides."""
     return float(np.var(resampled, ddof=1)) * _correction(units, 2 if shared else 1)
 
 
-def bootstrap_interval(mean, bootstrap, group=None, level=LEVEL):
+def bootstrap_interval(mean: float, bootstrap: "Bootstrap", group: str | None = None,
+                       level: float = LEVEL) -> "Interval":
     """Open interval by the bootstrap. mean: of the tasks themselves; bootstrap: `resampling.Bootstrap`; group: name of
     one of its class groups instead of the macro F1. For a paired difference: differences of both."""
     few = too_few(bootstrap.units, bootstrap.unit)
@@ -144,7 +150,8 @@ def bootstrap_interval(mean, bootstrap, group=None, level=LEVEL):
     return _interval(mean, variance, bootstrap.units - 1, bootstrap.units, level, BOOTSTRAP)
 
 
-def tasks_for(target, scores, influence=None, units=None, level=LEVEL):
+def tasks_for(target: float, scores: np.ndarray, influence: "Influence | None" = None, units: "Units | None" = None,
+              level: float = LEVEL) -> Any:
     """Number of tasks whose half-width is `target` (unit of the scores), or OUT_OF_REACH or UNKNOWN.
 
     Without `units` the closed interval is meant, with them the open one by the formula: with n tasks instead of T
@@ -158,14 +165,14 @@ def tasks_for(target, scores, influence=None, units=None, level=LEVEL):
     scores = np.asarray(scores, dtype=np.float64)
     if len(scores) < 2 or (units is not None and units.unknown):
         return UNKNOWN
-    sides = [] if units is None else unit_variance(influence, units)
+    sides = [] if units is None or influence is None else unit_variance(influence, units)
     below = stats.norm.ppf(level)
     lower = sum(max(excess - below * noise, 0.0) for excess, noise in sides)
     return _search(target, scores.var(ddof=1), lambda n: _units_share(sides, len(scores) / n) if sides else 0.0, lower,
                    math.inf if units is None else units.count, level)
 
 
-def bootstrap_tasks_for(target, scores, bootstrap, level=LEVEL):
+def bootstrap_tasks_for(target: float, scores: np.ndarray, bootstrap: "Bootstrap", level: float = LEVEL) -> Any:
     """As `tasks_for`, for an open interval by the bootstrap: its variance less s^2 / T is what units do.
 
     A bootstrap variance of B resamples has a chi-squared distribution of B - 1 degrees of freedom, which gives its

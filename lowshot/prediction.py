@@ -5,6 +5,8 @@ Where the classifier has a batched form it is used; any other scikit-learn class
 
 import functools
 import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -14,13 +16,17 @@ from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import find_classifier
 from lowshot.solvers.device import choose_device
 
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
 SOLVERS = ("batched", "sklearn")
 LARGEST = 1e15  # level of a feature up to which sums of its squares keep to float32, as latent augmentation does
 BLOCK_BYTES = 2**23  # float64 supports and queries worked on at once: what a cache holds
 
 
-def predict(classifier, support, labels, query, *, solver="batched", device="cpu", augmentation=None, base=None,
-            classes=None, setting="", task_numbers=None):
+def predict(classifier: Any, support: np.ndarray, labels: np.ndarray, query: np.ndarray, *, solver: str = "batched",
+            device: str = "cpu", augmentation: Any = None, base: Any = None, classes: np.ndarray | None = None,
+            setting: str = "", task_numbers: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Predicted labels (T, q) int64 of T tasks.
 
     classifier: a name of `lowshot.classifiers`, or an unfitted scikit-learn classifier.
@@ -80,7 +86,8 @@ def _task_classes(classifier, classes, support, labels, query, *how):
     return numbers[places]
 
 
-def predict_task(estimator, support, labels, query, augmentation=None, setting="", number=0):
+def predict_task(estimator: "BaseEstimator", support: np.ndarray, labels: np.ndarray, query: np.ndarray,
+                 augmentation: Any = None, setting: str = "", number: int = 0) -> np.ndarray:
     """Predictions (q,) of a fresh `estimator` fitted to one task: support (n, D), labels (n,), query (q, D)."""
     if augmentation is not None:
         support = augmentation.augment(support, setting, number).reshape(-1, support.shape[1])

@@ -13,6 +13,7 @@ difference of two methods in the same resample is a paired one.
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -54,24 +55,24 @@ class Design:
     rules: Rules
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Smallest number of units that hold any class, on either side."""
         sides = ((self.support.labels, self.support_units), (self.query.labels, self.query_units))
         return min(len(np.unique(units[labels == label])) for labels, units in sides
                    for label in range(len(self.rules.classes)))
 
     @cached_property
-    def shared(self):
+    def shared(self) -> bool:
         """Whether some unit is on both sides."""
         return np.intersect1d(self.support_units, self.query_units).size > 0
 
     @property
-    def unknown(self):
+    def unknown(self) -> str:
         """Why this design has no bootstrap; '' where it has one."""
         return too_few(self.count, self.rules.unit)
 
     @cached_property
-    def identity(self):
+    def identity(self) -> str:
         """Hash of all that decides the resamples: equal where they are the same for two methods."""
         return json_sha256([asdict(self.rules), self.query is self.support, arrays_sha256(**self._arrays())])
 
@@ -83,7 +84,7 @@ class Design:
                 ARRAYS, (pool.labels, pool.images, pool.groups, pool.slides, units), strict=True) if values is not None}
         return found
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         meta = {"rules": asdict(self.rules), "one_set": self.query is self.support,
                 "names": [self.support.name, self.query.name]}
         write_npz(path, **self._arrays(), meta=np.array(json.dumps(meta, sort_keys=True)))
@@ -103,17 +104,17 @@ class Bootstrap:
     redrawn: int        # resamples that yielded no task and were sampled again
     identity: str       # equal where two methods were scored on the same resamples
 
-    def __sub__(self, other):
+    def __sub__(self, other: "Bootstrap") -> "Bootstrap":
         """The difference of two methods in the same resamples, of the macro F1 alone."""
         return Bootstrap(self.macro - other.macro, {}, self.unit, self.units, self.shared, self.redrawn, self.identity)
 
-    def as_json(self):
+    def as_json(self) -> dict:
         rest = {"unit": self.unit, "units": self.units, "shared": self.shared, "redrawn": self.redrawn,
                 "identity": self.identity, "groups": {name: values.tolist() for name, values in self.groups.items()}}
         return {"open_bootstrap": self.macro.tolist(), "open_resampling": rest}
 
 
-def load_design(path):
+def load_design(path: str | Path) -> "Design":
     """The Design that was saved at `path`."""
     with np.load(path, allow_pickle=False) as stored:
         meta = json.loads(str(stored["meta"]))
@@ -123,7 +124,7 @@ def load_design(path):
     return Design(pools[0], pools[0] if meta["one_set"] else pools[1], sides[0][4], sides[1][4], Rules(**meta["rules"]))
 
 
-def resample(design, number):
+def resample(design: "Design", number: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Tasks of resample `number`: (support (T, n), query (T, Q) int32 rows of the sets, how often it was repeated).
 
     InputError where ATTEMPTS draws yield no task.

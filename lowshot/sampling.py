@@ -16,6 +16,7 @@ Task t of a setting comes from the stream (seed, 'tasks', setting, t): for all r
 the tasks before, it is the same alone or among a thousand.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,8 +48,9 @@ class SampledTasks:
     left_out: list       # of {'slide', 'reason'}: slides that homo mode could not use
 
 
-def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="published", seed=0, setting="",
-               repeat_support=False, same_slide=False, rng=None):
+def draw_tasks(support: "Pool", query: "Pool", classes: Sequence[str], *, shots: int, queries: int, num_tasks: int,
+               rule: str = "published", seed: int = 0, setting: str = "", repeat_support: bool = False,
+               same_slide: bool = False, rng: np.random.Generator | None = None) -> "SampledTasks":
     """Sample `num_tasks` tasks (`disjoint`: at most as many) with all `classes`, in label order.
 
     support, query: Pool (the same object where both are one set). classes: names in label order. rng: a Generator that
@@ -75,8 +77,8 @@ def draw_tasks(support, query, classes, *, shots, queries, num_tasks, rule="publ
     if not tasks:
         raise InputError(f"not one task can be sampled by the rule {rule!r} with {shots} shots and {queries} queries a "
                         f"class from {support.name} and {query.name}; lower them or bring more tiles")
-    rows = [np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1)]
-    return SampledTasks(*rows, left_out)
+    supports, queries_of = (np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1))
+    return SampledTasks(supports, queries_of, left_out)
 
 
 def _by_class(labels, num_classes, where=None):

@@ -29,7 +29,7 @@ BLOCK = 1 << 21       # numbers of one block of sign patterns, so that it stays 
 EXACT, SADDLEPOINT, SAMPLED = "exact", "saddlepoint", "sampled"
 
 
-def sign_flip_p(differences, seed=0):
+def sign_flip_p(differences: np.ndarray, seed: int = 0) -> tuple[np.ndarray, list[str]]:
     """p of each row and how it was found (EXACT, SADDLEPOINT or SAMPLED).
 
     differences: (k, T) floats. Returns ((k,) floats, list of k str).
@@ -49,9 +49,9 @@ def sign_flip_p(differences, seed=0):
     return p, ways
 
 
-def smallest_p(differences):
+def smallest_p(differences: np.ndarray) -> float:
     """The smallest p that any differences of this many non-zero tasks can have: 2^(1 - n). differences: (T,)."""
-    return max(2.0 ** (1 - max(np.count_nonzero(differences), 1)), np.finfo(float).tiny)
+    return max(2.0 ** (1 - max(int(np.count_nonzero(differences)), 1)), float(np.finfo(float).tiny))
 
 
 def _reached(sums, observed, sizes):
@@ -66,7 +66,7 @@ def _exact(differences, values):
     return float(_reached(signs @ values, differences.sum(), values.sum()).mean())
 
 
-def saddlepoint_p(observed, values):
+def saddlepoint_p(observed: float, values: np.ndarray) -> float:
     """Two-sided p of the observed |sum| of `values` (n,) > 0 with random signs; see the module's docstring."""
     largest = values.sum()
     x = observed - values.min()

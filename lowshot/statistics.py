@@ -4,13 +4,16 @@ Figures are fractions 0 … 1. Every interval here is *closed*: Student's t over
 the same images, not of new data. Comparisons between runs are in `lowshot.comparison`.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from scipy import stats
 
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-def confusion(truth, predictions, num_classes):
+def confusion(truth: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """Confusion matrices of all tasks at once.
 
     truth: (Q,) or (T, Q) ints; predictions: (T, Q) ints; both in [0, num_classes).
@@ -27,7 +30,7 @@ def confusion(truth, predictions, num_classes):
     return counts.reshape(-1, num_classes, num_classes)
 
 
-def f1_scores(truth, predictions, num_classes):
+def f1_scores(truth: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
     """F1 of each class in each task: 2 tp / (2 tp + fp + fn), and 0 for a class neither present nor predicted.
 
     Equals scikit-learn's `f1_score(average=None, labels=range(num_classes), zero_division=0)` task by task.
@@ -36,14 +39,14 @@ def f1_scores(truth, predictions, num_classes):
     return f1_of_confusion(confusion(truth, predictions, num_classes))
 
 
-def f1_of_confusion(counts):
+def f1_of_confusion(counts: np.ndarray) -> np.ndarray:
     """counts: (…, C, C) as from `confusion`; returns (…, C) float64."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     both = counts.sum(-1) + counts.sum(-2)  # present + predicted = 2 tp + fp + fn
     return np.divide(2.0 * hits, both, out=np.zeros(hits.shape), where=both > 0)
 
 
-def balanced_accuracy(counts):
+def balanced_accuracy(counts: np.ndarray) -> np.ndarray:
     """Mean recall over the classes that a task holds. counts: (T, C, C); returns (T,) float64."""
     present = counts.sum(-1)
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
@@ -51,7 +54,7 @@ def balanced_accuracy(counts):
     return np.nanmean(recall, axis=-1)
 
 
-def t_interval(scores, confidence=0.95):
+def t_interval(scores: np.ndarray, confidence: float = 0.95) -> Any:
     """Mean over tasks (axis 0) and half-width t_{(1 + confidence)/2, T−1} · s / √T.
 
     The half-width is NaN for a single task: one figure has no spread.
@@ -64,7 +67,7 @@ def t_interval(scores, confidence=0.95):
     return scores.mean(0), half
 
 
-def harmonic_mean(parts, axis=-1):
+def harmonic_mean(parts: np.ndarray, axis: int = -1) -> Any:
     """Harmonic mean of figures >= 0; 0 where one of them is 0."""
     parts = np.asarray(parts, dtype=np.float64)
     zero = (parts == 0).any(axis)
@@ -72,7 +75,7 @@ def harmonic_mean(parts, axis=-1):
     return np.where(zero, 0.0, 1.0 / inverse)[()]
 
 
-def group_scores(f1, class_groups):
+def group_scores(f1: np.ndarray, class_groups: Mapping[str, Sequence[int]]) -> dict[str, np.ndarray]:
     """Mean F1 of each group of classes in each task.
 
     f1: (T, C). class_groups: name -> class numbers. Returns dict of name -> (T,), with 'harmonic_mean' of all
@@ -84,7 +87,7 @@ def group_scores(f1, class_groups):
     return scores
 
 
-def summary(scores):
+def summary(scores: np.ndarray) -> dict:
     """What is kept of one figure per task. scores: (T,). Returns dict: mean, sd, ci95 (half-width), quantiles;
     sd and ci95 are None for a single task."""
     mean, half = t_interval(scores)
@@ -94,7 +97,7 @@ def summary(scores):
             "quantiles": {str(q): float(value) for q, value in zip(QUANTILES, quantiles, strict=True)}}
 
 
-def published_block(f1):
+def published_block(f1: np.ndarray) -> list[tuple[float, float]]:
     """The figures of the published print-out: (mean, half-width) of each class, then of the last line.
 
     The last line averages the class means and *the class half-widths*; it is not the interval of the macro F1.
@@ -104,7 +107,9 @@ def published_block(f1):
     return [*zip(means.tolist(), halves.tolist(), strict=True), (float(np.mean(means)), float(np.mean(halves)))]
 
 
-def run_statistics(predictions, query_labels, num_classes, class_groups, supports, queries):
+def run_statistics(predictions: np.ndarray, query_labels: np.ndarray, num_classes: int,
+                   class_groups: Mapping[str, Sequence[int]], supports: np.ndarray,
+                   queries: np.ndarray) -> tuple[np.ndarray, dict]:
     """All statistics of one run, ready for JSON.
 
     predictions: (T, Q) ints; query_labels: (Q,); supports (T, n) and queries (T, Q): rows of the feature stores.

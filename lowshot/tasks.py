@@ -7,9 +7,11 @@ classes in ascending order, and `meta`, a JSON text. No pickle anywhere.
 
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, write_npz
 from lowshot.influence import GROUPED, build_units
 from lowshot.sampling import RULES, Pool, draw_tasks
+
+if TYPE_CHECKING:
+    from lowshot.influence import Units
 
 SCHEMA = 1
 ARRAYS = ("support", "query", "support_labels", "query_labels")
@@ -34,34 +39,34 @@ class TaskSet:
     groups: tuple = ()          # ('group' or 'image', unit of each row of the support set, of the query set)
 
     @property
-    def num_tasks(self):
+    def num_tasks(self) -> int:
         return len(self.support)
 
     @property
-    def ways(self):
+    def ways(self) -> int:
         return len(np.unique(self.support_labels))
 
     @property
-    def shots(self):
+    def shots(self) -> int:
         return len(self.support_labels) // self.ways
 
     @property
-    def queries(self):
+    def queries(self) -> int:
         return len(self.query_labels) // self.ways
 
     @property
-    def seed(self):
+    def seed(self) -> int:
         return self.meta.get("seed", 0)
 
     @property
-    def one_set(self):
+    def one_set(self) -> bool | None:
         """Whether supports and queries are rows of one set; None where that is not known."""
         if "support_set" in self.meta:
             return self.meta["support_set"] == self.meta["query_set"]
         return self.meta.get("one_set")
 
     @property
-    def setting(self):
+    def setting(self) -> str:
         """Names, with the seed, the random streams of these tasks."""
         meta = self.meta
         if "setting" in meta or "task" not in meta:
@@ -69,12 +74,12 @@ class TaskSet:
         return f"{meta['task']}/{task_stem(self.ways, self.shots, meta.get('novel_class'), meta['sampling'])}"
 
     @cached_property
-    def identity(self):
+    def identity(self) -> str:
         """Hash of the four arrays: equal exactly where the tasks are."""
         return arrays_sha256(**{name: getattr(self, name) for name in ARRAYS})
 
     @cached_property
-    def units(self):
+    def units(self) -> "Units | None":
         """`influence.Units` of the tasks, for open intervals; None where no groups are known."""
         if not self.groups:
             return None
@@ -86,7 +91,7 @@ class TaskSet:
     def __repr__(self):
         return f"<TaskSet: {self.num_tasks} tasks, {self.ways}-way {self.shots}-shot, {self.queries} queries a class>"
 
-    def with_groups(self, groups, query_groups=None):
+    def with_groups(self, groups: np.ndarray, query_groups: np.ndarray | None = None) -> "TaskSet":
         """The same tasks with the group of each row, as `sample_tasks` takes them; files of tasks hold none."""
         units = _units(groups, query_groups, None, None, query_groups is None)
         for side, rows in zip(units, (self.support, self.query), strict=True):
@@ -94,13 +99,14 @@ class TaskSet:
                 raise InputError(f"{len(side)} groups, but row {rows.max()} is in a task")
         return replace(self, groups=("group", *units))
 
-    def first(self, count):
+    def first(self, count: int) -> "TaskSet":
         """The first `count` tasks, as a TaskSet of its own."""
         return replace(self, support=self.support[:count], query=self.query[:count])
 
 
-def sample_tasks(y, *, shots, queries=15, num_tasks=1000, seed=0, query_y=None, groups=None, query_groups=None,
-                 rule="distinct", setting=""):
+def sample_tasks(y: np.ndarray, *, shots: int, queries: int = 15, num_tasks: int = 1000, seed: int = 0,
+                 query_y: np.ndarray | None = None, groups: np.ndarray | None = None,
+                 query_groups: np.ndarray | None = None, rule: str = "distinct", setting: str = "") -> "TaskSet":
     """Draw tasks with all classes of `y`: `shots` supports and `queries` queries of each class.
 
     y: (N,) label of each row of the features, of any type. query_y: (M,) labels of the rows that queries are sampled
@@ -194,7 +200,7 @@ def _units(groups, query_groups, labels, asked, one_set):
     return numbers[:len(sides[0])], numbers if one_set else numbers[len(sides[0]):]
 
 
-def class_labels(y, tasks):
+def class_labels(y: np.ndarray, tasks: "TaskSet") -> np.ndarray:
     """(ways,) the label of each class in the terms of `y`: as `sample_tasks` got them, or class numbers."""
     classes = np.asarray(tasks.meta.get("classes", np.arange(tasks.ways)))
     if np.asarray(y).dtype.kind in "iu" and classes.dtype.kind not in "iub":
@@ -202,32 +208,35 @@ def class_labels(y, tasks):
     return classes
 
 
-def class_numbers(y, tasks, name="y"):
+def class_numbers(y: np.ndarray, tasks: "TaskSet", name: str = "y") -> np.ndarray:
     """(N,) int64: labels `y` as class numbers of `tasks`. ValueError: a label that is none of its classes."""
     y = _column(y, name)
     return _coded_by(y, class_labels(y, tasks), name)
 
 
-def make_task_set(support, query, num_classes, meta, path=None):
+def make_task_set(support: np.ndarray, query: np.ndarray, num_classes: int, meta: Mapping,
+                  path: str | Path | None = None) -> "TaskSet":
     """TaskSet from rows in class order: support (T, ways·shots) and query (T, ways·queries), ways = num_classes."""
-    labels = [np.repeat(np.arange(num_classes, dtype=np.int16), rows.shape[1] // num_classes)
-              for rows in (support, query)]
-    return TaskSet(support.astype(np.int32), query.astype(np.int32), *labels, meta, path)
+    support_labels, query_labels = (np.repeat(np.arange(num_classes, dtype=np.int16), rows.shape[1] // num_classes)
+                                    for rows in (support, query))
+    return TaskSet(support.astype(np.int32), query.astype(np.int32), support_labels, query_labels, dict(meta),
+                   None if path is None else Path(path))
 
 
-def task_stem(ways, shots, tag=None, sampling="published"):
+def task_stem(ways: int, shots: int, tag: str | int | None = None, sampling: str = "published") -> str:
     """Name of a task file without its ending: '9-way-5-shot_wo_7', '5-way-10-shot_grouped'."""
     novel = "" if tag is None else f"_wo_{tag}"
     return f"{ways}-way-{shots}-shot{novel}" + ("" if sampling == "published" else f"_{sampling}")
 
 
-def save_tasks(path, tasks):
+def save_tasks(path: str | Path, tasks: "TaskSet") -> None:
     """Write a TaskSet in one move; equal tasks make equal files."""
     meta = json.dumps({"schema": SCHEMA, **tasks.meta}, sort_keys=True, ensure_ascii=False)
     write_npz(path, **{name: getattr(tasks, name) for name in ARRAYS}, meta=np.array(meta))
 
 
-def load_tasks(path, made_by="python wsi_workdir/tools/generate_task.py --initialization"):
+def load_tasks(path: str | Path,
+               made_by: str = "python wsi_workdir/tools/generate_task.py --initialization") -> "TaskSet":
     """TaskSet from a file; InputError where it is missing (naming the command `made_by`), damaged or inconsistent."""
     path = Path(path)
     try:
@@ -257,7 +266,7 @@ def _check_shapes(tasks):
         raise InputError(f"{tasks.path}: damaged task file (its arrays do not fit together); make it again")
 
 
-def check_rows(rows, labels, expected, what):
+def check_rows(rows: np.ndarray, labels: np.ndarray, expected: np.ndarray, what: str) -> None:
     """Every row must exist and have the label that the task says.
 
     rows: (T, n) of one set; labels: (N,) of that set; expected: (n,). `what` names the rows, for the error.

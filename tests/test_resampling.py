@@ -218,7 +218,8 @@ def test_protocol_key_open_is_the_default_and_checked(world):
 def test_too_few_units_are_said_and_leave_the_run_without(world, capsys, monkeypatch):
     monkeypatch.setattr(Design, "count", 2)
     outcome, result = _run(world[0])
-    assert result.bootstrap is None and "no bootstrap, a class is sampled from two groups only" in capsys.readouterr().err
+    assert result.bootstrap is None
+    assert "no bootstrap, a class is sampled from two groups only" in capsys.readouterr().err
     assert _run(world[0])[0].kept
 
 

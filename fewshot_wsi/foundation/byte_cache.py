@@ -1,17 +1,19 @@
 """Arrays kept in memory up to a number of bytes; the one used longest ago goes first."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any
 
 
 class ByteCache:
     """`get(key, make)` returns what `make()` returned when the key was new. Results are arrays or tuples of arrays."""
 
-    def __init__(self, limit):
+    def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._kept = OrderedDict()
+        self._kept: OrderedDict = OrderedDict()
         self._bytes = 0
 
-    def get(self, key, make):
+    def get(self, key: Hashable, make: Callable[[], Any]) -> Any:
         if key not in self._kept:
             value = make()
             self._kept[key] = value

@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 
 from fewshot_wsi.foundation.messages import show_messages
 
@@ -43,12 +44,12 @@ def _write_by_lines():
             stream.reconfigure(line_buffering=True, write_through=False)
 
 
-def one_line(error):
+def one_line(error: BaseException) -> str:
     """The text of an error on one line; its kind where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def explain(error):
+def explain(error: OSError) -> str | None:
     """One line for an operating-system error that a user can correct, or None where it is a bug of ours."""
     number = error.errno
     if number is None and "requested and" in str(error):
@@ -60,7 +61,7 @@ def explain(error):
     return None
 
 
-def run_command(main, argv=None):
+def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> int:
     """Run `main(argv)` as a command line and return its exit code.
 
     0 (or what `main` returns), 2 for UserError and for what the operating system refuses (see `explain`), 130 for

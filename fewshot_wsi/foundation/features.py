@@ -12,6 +12,7 @@ import hashlib
 import io
 import logging
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ ENCODER = ("encoder", "weights_sha256", "config_sha256")  # of these, what says 
 _CHUNK = 65536  # rows looked at in one go, so that checks need little memory
 
 
-def load_features(path, rows=None, made_by=EXTRACT):
+def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
     """Features in `path`, checked: (N, D) float32, read-only, memory-mapped (float16 and float64: in memory).
 
     rows: how many there must be, None for any. made_by: the command that an error names.
@@ -58,7 +59,7 @@ def load_features(path, rows=None, made_by=EXTRACT):
     return features if features.dtype == np.float32 else features.astype(np.float32)
 
 
-def load_labels(path, num_classes=None, made_by=EXTRACT):
+def load_labels(path: str | Path, num_classes: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
     """Labels in `path`: (N,) int64. UserError: missing, no 1-D whole numbers, or outside [0, num_classes)."""
     labels = _open(Path(path), made_by, mmap_mode=None)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
@@ -69,7 +70,8 @@ def load_labels(path, num_classes=None, made_by=EXTRACT):
     return labels
 
 
-def load_set(features_path, labels_path, num_classes=None, made_by=EXTRACT):
+def load_set(features_path: str | Path, labels_path: str | Path, num_classes: int | None = None,
+             made_by: str = EXTRACT) -> tuple[np.ndarray, np.ndarray]:
     """(features (N, D) float32, labels (N,) int64) that belong together.
 
     UserError where either is at fault, where their lengths differ, or where the features were made from a list with
@@ -84,7 +86,7 @@ def load_set(features_path, labels_path, num_classes=None, made_by=EXTRACT):
     return features, labels
 
 
-def load_views(folder, prefix, view, rows, made_by=EXTRACT):
+def load_views(folder: str | Path, prefix: str, view: int, rows: np.ndarray, made_by: str = EXTRACT) -> np.ndarray:
     """Augmented view number `view` of the given rows of a set: (len(rows), D) float32, in the order of `rows`.
 
     rows: (n,) ints, rows of the set, repeats allowed. Reads <folder>/<prefix>_<view>.npy; <prefix>_rows.npy beside it
@@ -106,37 +108,37 @@ def load_views(folder, prefix, view, rows, made_by=EXTRACT):
     return features[where]
 
 
-def read_provenance(path):
+def read_provenance(path: str | Path) -> dict | None:
     """The provenance of the features in `path` as a dict, or None where there is no JSON beside them."""
     beside = provenance_file(path)
     return read_json(beside, "provenance of features") if beside.exists() else None
 
 
-def provenance_file(path):
+def provenance_file(path: str | Path) -> Path:
     return Path(path).with_suffix(".json")
 
 
-def features_sha256(path):
+def features_sha256(path: str | Path) -> str:
     """Hash of the .npy file: from its JSON, computed where there is none."""
     return (read_provenance(path) or {}).get("sha256") or file_sha256(path)
 
 
-def labels_sha256(labels):
+def labels_sha256(labels: np.ndarray) -> str:
     """Hash of (N,) labels by value: int32 and int64, and files of any .npy version, agree."""
     return arrays_sha256(labels=np.asarray(labels, dtype=np.int64))
 
 
-def rows_sha256(rows):
+def rows_sha256(rows: np.ndarray) -> str:
     """Hash of rows of a set, by value."""
     return arrays_sha256(rows=np.asarray(rows, dtype=np.int64))
 
 
-def differences(provenance, target):
+def differences(provenance: Mapping, target: Mapping) -> list[str]:
     """Names of the fields of IDENTITY in which two provenances differ; empty: the same features."""
     return [key for key in IDENTITY if provenance.get(key) != target.get(key)]
 
 
-def unit_length(features):
+def unit_length(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(rows / Euclidean length as float32, (k,) indices of rows of length zero, which stay zero instead of NaN)."""
     features = np.asarray(features, dtype=np.float32)
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
@@ -184,30 +186,30 @@ class FeatureWriter:
     provenance: the fields of the JSON that are known beforehand, IDENTITY among them. block: rows a block.
     """
 
-    def __init__(self, path, provenance, *, rows, dim, block=256):
+    def __init__(self, path: str | Path, provenance: Mapping, *, rows: int, dim: int, block: int = 256) -> None:
         self.path, self.rows, self.dim, self.block = Path(path), rows, dim, block
         self.provenance = {"schema": SCHEMA, **provenance, "rows": rows, "dim": dim}
         identity = {key: provenance.get(key) for key in IDENTITY}
         key = json_sha256({**identity, "rows": rows, "dim": dim, "block": block})[:16]
         self.folder = self.path.parent / f".{self.path.name}.{key}.parts"
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of blocks."""
         return -(-self.rows // self.block)
 
-    def rows_of(self, number):
+    def rows_of(self, number: int) -> range:
         """Rows of block `number`, as a range."""
         return range(number * self.block, min((number + 1) * self.block, self.rows))
 
-    def started(self):
+    def started(self) -> bool:
         """Whether an earlier run was interrupted after it began to write these features."""
         return self.folder.is_dir()
 
-    def missing(self):
+    def missing(self) -> list[int]:
         """Numbers of the blocks that are not on disk yet, ascending."""
         return [number for number in range(len(self)) if not self._part(number).exists()]
 
-    def write(self, number, features):
+    def write(self, number: int, features: np.ndarray) -> None:
         """features: (rows of the block, D), finite; stored as float32."""
         expected = (len(self.rows_of(number)), self.dim)
         if features.shape != expected:
@@ -218,13 +220,13 @@ class FeatureWriter:
                             "the weights are damaged or belong to another network")
         write_npy(self._part(number), np.ascontiguousarray(features, dtype=np.float32))
 
-    def finish(self):
+    def finish(self) -> dict:
         """Join all blocks under the final name, with the JSON beside it, and return the provenance written.
 
         Its `zero_rows` are the rows that hold zeros alone and so have no unit length. The JSON goes first: stopped
         between the two renames, a reader finds a hash that does not match, and says so.
         """
-        digest, zeros = hashlib.sha256(), []
+        digest, zeros = hashlib.sha256(), list[int]()
         with replacing(self.path) as stream:
             for piece in self._pieces(zeros):
                 digest.update(piece)

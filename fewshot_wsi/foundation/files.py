@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from fewshot_wsi.foundation.errors import UserError
 
 
 @contextlib.contextmanager
-def replacing(path, mode="wb", **options):
+def replacing(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[IO]:
     """Open a temporary file beside `path`; on success it takes that name in one move, on any error it is removed.
 
     Makes missing parent folders. `options` go to `open` (encoding, newline).
@@ -40,17 +42,17 @@ def _umask():
     return mask
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> None:
     with replacing(path, "w", encoding="utf-8", newline="\n") as stream:
         stream.write(text)
 
 
-def write_json(path, value, indent=1):
+def write_json(path: str | Path, value: Any, indent: int | None = 1) -> None:
     """Sorted keys, so that equal values make equal files; NaN is refused."""
     write_text(path, json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path, what="file"):
+def read_json(path: str | Path, what: str = "file") -> dict:
     """The JSON object in `path`; UserError where it is missing, cut short or no object."""
     try:
         value = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -63,23 +65,23 @@ def read_json(path, what="file"):
     return value
 
 
-def write_npy(path, array):
+def write_npy(path: str | Path, array: np.ndarray) -> None:
     with replacing(path) as stream:
         np.save(stream, array, allow_pickle=False)
 
 
-def write_npz(path, **arrays):
+def write_npz(path: str | Path, **arrays: np.ndarray) -> None:
     """Uncompressed, without time stamps: equal arrays make equal files."""
     with replacing(path) as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
 
 
-def file_sha256(path):
+def file_sha256(path: str | Path) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def weights_sha256(path):
+def weights_sha256(path: str | Path) -> str:
     """Hash of an encoder's weights: of the file, or of the settings and weights in the folder of a model."""
     path = Path(path)
     if not path.is_dir():
@@ -88,7 +90,7 @@ def weights_sha256(path):
                         if file.suffix in (".json", ".safetensors", ".bin")])
 
 
-def arrays_sha256(**arrays):
+def arrays_sha256(**arrays: np.ndarray) -> str:
     """Hash of names, dtypes, shapes and contents; independent of memory order and of the machine's byte order."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -99,12 +101,12 @@ def arrays_sha256(**arrays):
     return digest.hexdigest()
 
 
-def json_sha256(value):
+def json_sha256(value: Any) -> str:
     """Hash of a JSON-able value, independent of the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=False).encode()).hexdigest()
 
 
-def shipped(path):
+def shipped(path: str | Path) -> Path:
     """`path` where such a file is there; else, for a path below configs/, the file of that name that comes with the
     project: that of the checkout this code lies in, or of the installed package. A Path; `path` where there is none."""
     path, package = Path(path), Path(__file__).resolve().parents[1]
@@ -113,7 +115,7 @@ def shipped(path):
     return next((one for one in (path, package.parent / path, package / path) if one.is_file()), path)
 
 
-def work_dir_of(config):
+def work_dir_of(config: str | Path) -> str:
     """Where training with the config file `config` leaves its checkpoints, a str, never `work_dirs` as a whole.
 
     As published, configs/a/b.py -> work_dirs/a/b; a config that lies below no folder `configs`: work_dirs/<its name>.

@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
@@ -9,7 +10,7 @@ from fewshot_wsi.foundation.errors import UserError
 SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".j2k", ".bmp", ".webp"})
 
 
-def find_images(root):
+def find_images(root: str | Path) -> list[str]:
     """Relative POSIX paths (list of str, sorted by code point) of all images below `root`; see `find_files`.
 
     UserError: no such folder, no image, a name that no list can hold.
@@ -21,7 +22,7 @@ def find_images(root):
     return found
 
 
-def find_files(root, suffixes):
+def find_files(root: str | Path, suffixes: Collection[str]) -> list[str]:
     """Relative POSIX paths (list of str, sorted by code point) of all files below `root` that end in one of `suffixes`.
 
     Hidden files and folders are passed over, `._` files of macOS among them. Links are followed, two links to one
@@ -30,10 +31,11 @@ def find_files(root, suffixes):
     root = Path(root)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
-    found, above = [], {}  # above: the folders that each folder lies in, itself among them
+    found = []
+    above: dict[str, frozenset] = {}  # the folders that each folder lies in, itself among them
     for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
-        place = os.stat(folder)
-        place, parents = (place.st_dev, place.st_ino), above.get(os.path.dirname(folder), frozenset())
+        stat, parents = os.stat(folder), above.get(os.path.dirname(folder), frozenset())
+        place = (stat.st_dev, stat.st_ino)
         if place in parents:
             folders.clear()
             continue
@@ -49,7 +51,7 @@ def _refuse(error):
     raise error
 
 
-def check_listable(names, where):
+def check_listable(names: Iterable[str], where: object) -> None:
     """UserError if a name holds what a text list cannot: a line break, blanks at an end, bytes that are not UTF-8."""
     for name in names:
         if len(name.splitlines()) != 1 or name != name.strip():
@@ -60,9 +62,10 @@ def check_listable(names, where):
             raise UserError(f"{where}: the file name {name!r} is not UTF-8; rename it") from None
 
 
-def same_but_for_case(names):
+def same_but_for_case(names: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs (earlier, later) of different names that a file system blind to case or to the form of umlauts confuses."""
-    first, pairs = {}, []
+    pairs = []
+    first: dict[str, str] = {}
     for name in names:
         other = first.setdefault(_folded(name), name)
         if other != name:

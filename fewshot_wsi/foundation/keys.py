@@ -1,18 +1,20 @@
 """Keys of configs and protocols: an unknown one is an error that names the known one most like it."""
 
 import difflib
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from fewshot_wsi.foundation.errors import UserError
 
 
-def nearest_known(name, known):
+def nearest_known(name: object, known: Iterable) -> str:
     """End of an error about an unknown name: '; did you mean …?', or '; known: …' with all of them."""
     known = [str(one) for one in known]
     close = difflib.get_close_matches(str(name), known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
 
 
-def check_keys(value, known, where, required=()):
+def check_keys(value: Any, known: Collection, where: object, required: Collection[str] = ()) -> None:
     """UserError unless `value` is a dict with no keys but those `known`, and all those `required`."""
     if not isinstance(value, dict):
         raise UserError(f"{where}: expected a dict, got {value!r}")

@@ -1,6 +1,7 @@
 """Image lists (`path` or `path label` a line) and group tables (CSV `path,group`)."""
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +20,11 @@ class ImageList:
     names: tuple  # of str, relative to the data root
     labels: np.ndarray | None  # (N,) int64, or None for a list without labels
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
 
-def read_list(path, labeled=None):
+def read_list(path: str | Path, labeled: bool | None = None) -> "ImageList":
     """Read a list with LF or CRLF ends, with or without a last newline; a path may hold spaces.
 
     labeled: True or False where the caller knows; None takes the last field of every line as a label
@@ -47,18 +48,19 @@ def read_list(path, labeled=None):
     for (number, line), match in zip(lines, found, strict=True):
         if match is None:
             raise UserError(f"{path}, line {number}: no label at the end of {line!r}; a line is 'path label'")
-    labels = np.array([int(match[2]) for match in found], dtype=np.int64)
-    return ImageList(path, tuple(match[1] for match in found), labels)
+    fields = [match.groups() for match in found if match]
+    labels = np.array([int(label) for _, label in fields], dtype=np.int64)
+    return ImageList(path, tuple(name for name, _ in fields), labels)
 
 
-def write_list(path, names, labels=None):
+def write_list(path: str | Path, names: Sequence[str], labels: Sequence[int] | np.ndarray | None = None) -> None:
     """names: sequence of str; labels: (N,) ints or None. LF ends."""
     ends = [""] * len(names) if labels is None else [f" {int(label)}" for label in labels]
     with replacing(path, "w", encoding="utf-8", newline="\n") as stream:
         stream.writelines(f"{name}{end}\n" for name, end in zip(names, ends, strict=True))
 
 
-def check_labels(labels, num_classes, path):
+def check_labels(labels: np.ndarray, num_classes: int, path: str | Path) -> None:
     """UserError if a label lies outside [0, num_classes); names the first line."""
     wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
     if wrong.size:
@@ -66,7 +68,7 @@ def check_labels(labels, num_classes, path):
                         f"0 … {num_classes - 1} ({wrong.size} such rows); correct the list or the protocol's classes")
 
 
-def read_groups(path):
+def read_groups(path: str | Path) -> dict[str, str]:
     """CSV with the columns `path` and `group`: dict from path (see `tables.plain_path`) to group name.
 
     UserError: an image that is named twice, with two groups; a row without path."""
@@ -79,17 +81,17 @@ def read_groups(path):
     return {row["path"]: row["group"] for _, row in rows}
 
 
-def groups_of(names, table, path):
+def groups_of(names: Sequence[str], table: Mapping[str, str], path: str | Path) -> np.ndarray:
     """(N,) int64 group numbers of `names`, equal where the groups are; UserError if one has no group in `table`."""
     missing = [name for name in names if not table.get(plain_path(name))]
     if missing:
         raise UserError(f"{path}: {len(missing)} of {len(names)} images have no group, the first is {missing[0]!r}; "
                         "paths must be as in the list")
-    numbers = {}
+    numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(table[plain_path(name)], len(numbers)) for name in names], dtype=np.int64)
 
 
-def slides_of(names, part, path):
+def slides_of(names: Sequence[str], part: int, path: str | Path) -> np.ndarray:
     """(N,) str array, the slide of each of `names`: component `part` of its path (0 the first, -1 the last).
 
     path: the list that holds them, for the UserError about the first name that has no such component.

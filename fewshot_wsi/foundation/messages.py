@@ -22,7 +22,7 @@ class _Terminal(logging.Handler):
 _TERMINAL = _Terminal()
 
 
-def show_messages():
+def show_messages() -> None:
     """Show messages of this project's packages on the terminal, as commands do. Calling it again changes nothing."""
     for name in PACKAGES:
         logger = logging.getLogger(name)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 
 from tqdm import tqdm
 
@@ -31,7 +32,8 @@ def _terminal():
         return None
 
 
-def bar(iterable=None, *, desc, total=None, unit="it", quiet=False, initial=0, scale=False):
+def bar(iterable: Iterable | None = None, *, desc: str, total: int | None = None, unit: str = "it", quiet: bool = False,
+        initial: int = 0, scale: bool = False) -> tqdm:
     """A tqdm object on stderr: iterate over it, or call `.update(n)` and `.close()`. quiet: show nothing.
     scale: 1.2G instead of 1200000000, for bytes."""
     options = dict(iterable=iterable, desc=desc, total=total, unit=unit, initial=initial, disable=quiet,

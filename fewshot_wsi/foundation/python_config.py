@@ -1,12 +1,14 @@
 """Config files in Python, which are programs: running one and taking its names."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.foundation.files import shipped
 
 
-def read_python_config(path, what, options=None):
+def read_python_config(path: str | Path, what: str, options: Mapping | None = None) -> Any:
     """The names that a config file sets, as a dict; `_base_` files are read as MMEngine reads them.
 
     Parameters

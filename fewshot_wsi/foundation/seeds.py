@@ -16,12 +16,12 @@ def _entropy(part):
     return int(part)
 
 
-def sequence(seed, purpose, *index):
+def sequence(seed: int, purpose: str, *index: object) -> np.random.SeedSequence:
     """SeedSequence of (seed, purpose, index). seed: int >= 0. purpose: str, as 'tasks/support'.
     index: ints >= 0 or strings, from the general to the particular: setting, task, class."""
     return np.random.SeedSequence([_entropy(part) for part in (seed, purpose, *index)])
 
 
-def generator(seed, purpose, *index):
+def generator(seed: int, purpose: str, *index: object) -> np.random.Generator:
     """numpy Generator (PCG64) on `sequence(seed, purpose, *index)`."""
     return np.random.Generator(np.random.PCG64(sequence(seed, purpose, *index)))

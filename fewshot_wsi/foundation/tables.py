@@ -2,6 +2,7 @@
 
 import csv
 import unicodedata
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
@@ -9,7 +10,8 @@ from fewshot_wsi.foundation.errors import UserError
 DELIMITERS = (",", ";", "\t")
 
 
-def read_table(path, columns, required):
+def read_table(path: str | Path, columns: Collection[str],
+               required: Collection[str]) -> list[tuple[int, dict[str, str]]]:
     """[(line number, dict)] of a CSV whose first line names columns; keys are those of `columns` that it has.
 
     Commas, semicolons or tabs, with Excel's first line `sep=;` or without; blanks around names and values, and capitals
@@ -38,16 +40,16 @@ def read_table(path, columns, required):
         raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
 
 
-def unique_rows(rows, key, path):
+def unique_rows(rows: Iterable[tuple[int, dict[str, str]]], key: str, path: str | Path) -> None:
     """UserError for two rows with the same `key`, unless they are the same in everything."""
-    first = {}
+    first: dict = {}
     for line, row in rows:
         earlier, known = first.setdefault(row[key], (line, row))
         if known != row:
             raise UserError(f"{path}, line {line}: {row[key]!r} stands in line {earlier} already, with other values")
 
 
-def plain_path(name):
+def plain_path(name: str) -> str:
     """A path as lists and tables are compared: slashes, no ./ in front, one form of letters (NFC)."""
     return unicodedata.normalize("NFC", name.replace("\\", "/").removeprefix("./"))
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import typing
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.keys import check_keys
@@ -10,17 +12,17 @@ _PLAIN = {str: "text in quotes", int: "a whole number", float: "a number", bool:
           tuple: "a list such as (1,) or (1, 5)", type(None): "None"}
 
 
-def build(kind, value, where):
+def build(kind: type, value: Any, where: object) -> Any:
     """Instance of the dataclass `kind` from a dict; `where` names its place in errors. Lists become tuples."""
     return kind(**checked(kind, value, where))
 
 
-def build_all(kind, values, where):
+def build_all(kind: type, values: Mapping, where: object) -> dict:
     """dict from name to instance, from a dict of dicts."""
     return {name: build(kind, value, f"{where}.{name}") for name, value in values.items()}
 
 
-def checked(kind, value, where, hidden=()):
+def checked(kind: type, value: Any, where: object, hidden: Collection[str] = ()) -> dict:
     """The dict `value` with its lists made tuples. UserError unless its keys are fields of `kind` (without the
     `hidden` ones), none without a default is missing, and each value is of the field's type. A field that is a
     dataclass itself still holds a dict."""
@@ -38,7 +40,7 @@ def checked(kind, value, where, hidden=()):
     return values
 
 
-def frozen(value):
+def frozen(value: Any) -> Any:
     """Lists as tuples, also within lists."""
     return tuple(frozen(item) for item in value) if isinstance(value, list | tuple) else value
 

@@ -1,12 +1,16 @@
 """Values of config files, checked by pydantic; the first fault becomes one line."""
 
-from pydantic import ValidationError
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.keys import nearest_known
 
+Model = TypeVar("Model", bound=BaseModel)
 
-def validated(model, values, where):
+
+def validated(model: type[Model], values: Any, where: object) -> Model:
     """Instance of the pydantic class `model` from the dict `values`, its lists made tuples.
 
     UserError names the place (`where`), the key, and what is expected.

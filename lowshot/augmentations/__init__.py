@@ -24,7 +24,7 @@ _REGISTRY = Registry(__name__)
 register, augmentations = _REGISTRY.register, _REGISTRY.entries
 
 
-def label_of(mode):
+def label_of(mode: str) -> str:
     """What the report adds to the name of a method of this mode; '' for linear."""
     known = augmentations().get(mode)
     return known.label if known else "" if mode == "linear" else mode

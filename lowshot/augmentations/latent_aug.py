@@ -39,7 +39,7 @@ class LatentShifts:
         if not isinstance(self.n_aug, int | np.integer) or self.n_aug < 1:
             raise InputError(f"n_aug {self.n_aug!r}: a support stands at least for itself, give a whole number from 1")
 
-    def nearest(self, support):
+    def nearest(self, support: np.ndarray) -> np.ndarray:
         """Cluster (…, n) int64 of each support feature (…, n, D); a tie goes to the lower number."""
         prototypes = self.dictionary.prototypes
         if support.shape[-1] != prototypes.shape[1]:
@@ -48,13 +48,13 @@ class LatentShifts:
         products = support.astype(np.float64) @ prototypes.T  # |z − c|² = |z|² − 2 z·c + |c|²
         return np.argmin((prototypes**2).sum(axis=1) - 2 * products, axis=-1)
 
-    def draws(self, setting, task, num_supports):
+    def draws(self, setting: str, task: int, num_supports: int) -> np.ndarray:
         """(n, A−1) int64 rows of the shift banks for one task; which bank is `nearest`'s affair."""
         repeat = [self.repeat] if self.repeat else []
         rng = generator(self.seed, "latent_aug", setting, int(task), *repeat)
         return rng.integers(self.dictionary.num_shift_vectors, size=(num_supports, self.n_aug - 1))
 
-    def augment(self, support, setting, task):
+    def augment(self, support: np.ndarray, setting: str, task: int) -> np.ndarray:
         """(n, A, D) float64: each support of one task (n, D), first itself, then its sampled variations."""
         clusters, draws = self.nearest(support), self.draws(setting, task, len(support))
         augmented = np.repeat(support[:, None].astype(np.float64), self.n_aug, axis=1)

@@ -7,12 +7,17 @@ reports are read from here.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.keys import nearest_known
 from lowshot.registry import Registry
+
+if TYPE_CHECKING:
+    from lowshot.dictionary import Dictionary
+    from lowshot.estimators import BaseDictionary
 
 PUBLISHED = ("Ridge", "logistic_regression", "nearest_centroid")  # these come first, as in the paper
 
@@ -38,7 +43,7 @@ class Classifier:
         self.label = self.label or self.name
         self.short = self.short or self.label
 
-    def fitted_to(self, base):
+    def fitted_to(self, base: "Dictionary | BaseDictionary | None") -> "Classifier":
         """The same classifier with what it needs of the base features. base: `Dictionary`, or None where there is none.
 
         ValueError: it needs them and there are none.
@@ -57,7 +62,7 @@ _REGISTRY = Registry(__name__, PUBLISHED)
 register, classifiers = _REGISTRY.register, _REGISTRY.entries
 
 
-def find_classifier(classifier):
+def find_classifier(classifier: Any) -> "Classifier":
     """Classifier of a name or of an estimator: the registered one with equal type and parameters, else one that is only
     its estimator. A Classifier is itself. ValueError: no such name, or no scikit-learn classifier."""
     known = classifiers()
@@ -73,7 +78,7 @@ def find_classifier(classifier):
     return next(equal, None) or Classifier(type(classifier).__name__, classifier)
 
 
-def is_estimator(value):
+def is_estimator(value: Any) -> bool:
     """Whether it is an instance of a scikit-learn classifier."""
     from sklearn.base import is_classifier
     try:
@@ -89,12 +94,12 @@ def _same(one, other):
     return all(a == b and type(x) is type(y) and np.array_equal(x, y) for (a, x), (b, y) in values)
 
 
-def uses_base(name):
+def uses_base(name: str) -> bool:
     """Whether the classifier of this name looks at the base features."""
     return name in classifiers() and classifiers()[name].uses_base
 
 
-def shown(name):
+def shown(name: str) -> tuple[str, str]:
     """(label, short) of the classifier of this name; the name itself where it is not known, as in another's results."""
     known = classifiers().get(name)
     return (known.label, known.short) if known else (name, name)

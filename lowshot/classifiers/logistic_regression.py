@@ -6,6 +6,7 @@ The stopping rule is in `descent.minimise`. Features far from unit length go to 
 """
 
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -17,6 +18,9 @@ from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.descent import minimise, newton
 from lowshot.solvers.shift_space import shift_space
 
+if TYPE_CHECKING:
+    from lowshot.augmentations.latent_aug import LatentShifts
+
 # where to stop: decrease of the summed loss still to be had, in nats, and as a share of what the first step promised
 LINEAR_TOLERANCE = 1e-8, 1e-8
 NEWTON_TOLERANCE = 1e-10, 1e-12
@@ -26,7 +30,7 @@ UNIT = 0.25, 4.0          # mean squared length of supports between which `minim
 JITTER = 1e-12            # of the mean squared length of a row: repeated supports make the kernel singular
 
 
-def batched(support, labels, ways, query):
+def batched(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray) -> np.ndarray:
     """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D). In float64.
 
     The solution lies in the span of the n supports. Where n ≤ D the problem is solved in n coordinates: with
@@ -64,7 +68,8 @@ def _solve_linear(rows, targets, off):
     return solved
 
 
-def sampled(support, labels, ways, query, draws, augmentation):
+def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray, draws: np.ndarray,
+            augmentation: "LatentShifts") -> np.ndarray:
     """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
 
     First in the leading columns of the shift space, where a pass costs little, then from there in all columns.
@@ -91,18 +96,18 @@ def sampled(support, labels, ways, query, draws, augmentation):
     return rows.predict(weights[0], query)
 
 
-def off_scale(support):
+def off_scale(support: np.ndarray) -> np.ndarray:
     """(…,) bool: where supports (…, n, D) are far from unit length, by their mean square."""
     square = np.einsum("...ij,...ij->...", support, support, dtype=np.float64) / support.shape[-2]
     return (square < UNIT[0]) | (square > UNIT[1])
 
 
-def limit(tolerance, first):
+def limit(tolerance: tuple[float, float], first: np.ndarray) -> np.ndarray:
     """Where each task stops, of the first gᵀ·H·g (T,)."""
     return (tolerance[1] * first).clip(max=tolerance[0])
 
 
-def penalty_of(ways):
+def penalty_of(ways: int) -> float:
     """Of |W|²/2; see the module."""
     return 2.0 if ways == 2 else 1.0
 

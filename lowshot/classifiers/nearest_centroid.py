@@ -4,6 +4,8 @@
 differs between classes is |d|² − 2 (q − m)·d: centroids of a common offset cancel before they are multiplied.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from sklearn.neighbors import NearestCentroid
 
@@ -11,15 +13,19 @@ from lowshot.classifiers import Classifier, register
 from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.shift_space import shift_space
 
+if TYPE_CHECKING:
+    from lowshot.augmentations.latent_aug import LatentShifts
 
-def batched(support, labels, ways, query):
+
+def batched(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray) -> np.ndarray:
     """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
     member = one_hot(labels, ways)                                                    # (T, ways, n)
     centroids = member @ support.astype(np.float64) / member.sum(axis=2, keepdims=True)  # (T, ways, D)
     return nearest(centroids, query)
 
 
-def expected(support, labels, ways, query, augmentation):
+def expected(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray,
+             augmentation: "LatentShifts") -> np.ndarray:
     """As `batched`, each support z in cluster k replaced by the mean of its A features, z + (A−1)/A · m_k, with m_k the
     mean of the cluster's shift bank."""
     space, shots = shift_space(augmentation.dictionary), augmentation.n_aug
@@ -29,7 +35,8 @@ def expected(support, labels, ways, query, augmentation):
     return batched(support + (shots - 1) / shots * shifts, labels, ways, query)
 
 
-def sampled(support, labels, ways, query, draws, augmentation):
+def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray, draws: np.ndarray,
+            augmentation: "LatentShifts") -> np.ndarray:
     """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1)."""
     space = shift_space(augmentation.dictionary)
     rows = AugmentedRows.of_task(support, augmentation.nearest(support), draws, space)
@@ -40,7 +47,7 @@ def sampled(support, labels, ways, query, draws, augmentation):
     return nearest(centroids[None], query[None])[0]
 
 
-def nearest(centroids, query):
+def nearest(centroids: np.ndarray, query: np.ndarray) -> np.ndarray:
     """(T, q) int64: number of the nearest of centroids (T, ways, D) float64 to each query (T, q, D)."""
     centre = centroids.mean(axis=1, keepdims=True)
     apart = centroids - centre
@@ -49,7 +56,7 @@ def nearest(centroids, query):
     return np.argmin(own[:, None] - 2 * products, axis=2)
 
 
-def one_hot(labels, ways):
+def one_hot(labels: np.ndarray, ways: int) -> np.ndarray:
     """(…, ways, n) float64 of labels (…, n)."""
     return (labels[..., None, :] == np.arange(ways)[:, None]).astype(np.float64)
 

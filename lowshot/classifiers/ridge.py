@@ -6,6 +6,8 @@ With X and Y centred on their means over the rows, W minimises |XW − Y|² + |W
 scores = (q − x̄)·W + ȳ. With two classes scikit-learn fits one column; the two columns here are its negative and itself.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.linalg import blas, lapack
 from sklearn.linear_model import RidgeClassifier
@@ -16,6 +18,9 @@ from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.descent import conjugate_gradients
 from lowshot.solvers.shift_space import shift_space
 
+if TYPE_CHECKING:
+    from lowshot.augmentations.latent_aug import LatentShifts
+
 # Total variance, summed over rows, up to which float32 factors keep the needed digits: it bounds the condition number.
 FLOAT32_LIMIT = 1e5  # of expected moments
 LINEAR_LIMIT = 1e3   # of supports alone, where scikit-learn's float32 is to be matched
@@ -23,7 +28,7 @@ ROUTINES = {np.float32: (blas.saxpy, blas.ssyrk, lapack.spotrf, lapack.spotrs),
             np.float64: (blas.daxpy, blas.dsyrk, lapack.dpotrf, lapack.dpotrs)}
 
 
-def batched(support, labels, ways, query):
+def batched(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray) -> np.ndarray:
     """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
     rows = support.astype(np.float64)
     centre = rows.mean(axis=1, keepdims=True)                       # (T, 1, D)
@@ -50,7 +55,8 @@ def _weights(rows, targets):
     return rows.T @ solution if dual else solution
 
 
-def expected(support, labels, ways, query, augmentation):
+def expected(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray,
+             augmentation: "LatentShifts") -> np.ndarray:
     """Classes (T, q) where each support's A features are replaced by their expectation over the draws.
 
     The features of support z in cluster k are z (once) and z + δ (A−1 times), δ any row of the cluster's bank, which
@@ -94,7 +100,8 @@ def _expected_task(support, labels, query, clusters, ways, n_aug, space):
     return np.argmax((query - centre) @ weights + offset, axis=1)
 
 
-def sampled(support, labels, ways, query, draws, augmentation):
+def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray, draws: np.ndarray,
+            augmentation: "LatentShifts") -> np.ndarray:
     """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
 
     Conjugate gradients on (XᵀX + I) W = XᵀY, all classes at once, X centred and never formed: a product with XᵀX is

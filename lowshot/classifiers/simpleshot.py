@@ -13,10 +13,10 @@ from lowshot.classifiers import Classifier, register
 class SimpleShot(ClassifierMixin, BaseEstimator):
     """base_mean: (D,) mean of the base features. None: the mean of X in `fit`, which the paper does not do."""
 
-    def __init__(self, base_mean=None):
+    def __init__(self, base_mean: np.ndarray | None = None) -> None:
         self.base_mean = base_mean
 
-    def fit(self, X, y):
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "SimpleShot":
         """X: (N, D); y: (N,) labels."""
         X, y = validate_data(self, X, y)
         self.centre_ = X.mean(axis=0) if self.base_mean is None else np.asarray(self.base_mean)
@@ -26,7 +26,7 @@ class SimpleShot(ClassifierMixin, BaseEstimator):
         self.classes_ = self.nearest_.classes_
         return self
 
-    def predict(self, X):
+    def predict(self, X: np.ndarray) -> np.ndarray:
         check_is_fitted(self)
         return self.nearest_.predict(normalize(validate_data(self, X, reset=False) - self.centre_))
 

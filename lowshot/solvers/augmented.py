@@ -7,8 +7,12 @@ shifts are gathered once, X (m, D); with weights W (k, D) and biases b
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from lowshot.solvers.shift_space import ShiftSpace
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class AugmentedRows:
     basis: np.ndarray
 
     @classmethod
-    def of_task(cls, support, clusters, draws, space):
+    def of_task(cls, support: np.ndarray, clusters: np.ndarray, draws: np.ndarray,
+                space: "ShiftSpace") -> "AugmentedRows":
         """support (n, D); clusters (n,): nearest prototypes; draws (n, A−1): rows of the clusters' banks."""
         centre = support.mean(axis=0, dtype=np.float64)
         rotated = (support - centre).astype(np.float32) @ space.basis
@@ -40,7 +45,8 @@ class AugmentedRows:
         return cls(rotated, shifts, shift_rows, centre, space.basis)
 
     @classmethod
-    def of_task_in_float64(cls, support, clusters, draws, space):
+    def of_task_in_float64(cls, support: np.ndarray, clusters: np.ndarray, draws: np.ndarray,
+                           space: "ShiftSpace") -> "AugmentedRows":
         """As `of_task`, but in float64: for features whose columns are of very different scales."""
         basis, size = space.eigen[0], space.dictionary.num_shift_vectors
         centre = support.mean(axis=0, dtype=np.float64)
@@ -52,16 +58,16 @@ class AugmentedRows:
         return cls((support - centre) @ basis, shifts @ basis, shift_rows.reshape(draws.shape), centre, basis)
 
     @property
-    def n_aug(self):
+    def n_aug(self) -> int:
         """A: rows that one support stands for."""
         return self.shift_rows.shape[1] + 1
 
-    def leading(self, width):
+    def leading(self, width: int) -> "AugmentedRows":
         """The same rows, only their first `width` columns."""
         supports, shifts = (np.ascontiguousarray(part[:, :width]) for part in (self.supports, self.shifts))
         return AugmentedRows(supports, shifts, self.shift_rows, self.centre, self.basis)
 
-    def forward(self, weights):
+    def forward(self, weights: np.ndarray) -> np.ndarray:
         """Logits (k, n, A) of weights (k, D+1), the last column the biases; all of the rows' dtype, float32."""
         linear = np.ascontiguousarray(weights[:, :-1])
         own = linear @ self.supports.T + weights[:, -1:]            # (k, n)
@@ -71,7 +77,7 @@ class AugmentedRows:
         np.add(by_shift[:, self.shift_rows], own[:, :, None], out=logits[:, :, 1:])
         return logits
 
-    def backward(self, values):
+    def backward(self, values: np.ndarray) -> np.ndarray:
         """(k, D+1): Σ over rows of values (k, n, A) times the row, and at the end Σ of values; float32 as the rows."""
         own = values.sum(axis=2)                                    # (k, n)
         shift_rows = self.shift_rows.ravel()
@@ -79,7 +85,7 @@ class AugmentedRows:
         linear = by_shift.astype(self.shifts.dtype) @ self.shifts + own @ self.supports
         return np.concatenate([linear, own.sum(axis=1, keepdims=True)], axis=1)
 
-    def predict(self, weights, query):
+    def predict(self, weights: np.ndarray, query: np.ndarray) -> np.ndarray:
         """Classes (q,) of query (q, D), as it came, by weights (k, D+1) of the rotated, centred rows."""
         turned = weights[:, :-1].astype(self.supports.dtype) @ self.basis.T  # (k, D)
         return np.argmax((query - self.centre) @ turned.T + weights[:, -1], axis=1)

@@ -8,7 +8,10 @@ and one backward (gradient), and the search for the step works on logits alone.
 """
 
 import warnings
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 from array_api_compat import array_namespace
 from numpy.linalg import LinAlgError
 
@@ -22,7 +25,7 @@ NEWTON_STEPS = 100
 QUADRATIC = 1e-6  # gᵀ·H⁻¹·g below which Newton's step needs no line search
 
 
-def softmax(logits):
+def softmax(logits: np.ndarray) -> np.ndarray:
     """Over axis 1 of (T, k, N)."""
     xp = array_namespace(logits)
     shares = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
@@ -30,7 +33,7 @@ def softmax(logits):
     return shares
 
 
-def minimise(problem, weights, tolerance, max_iterations=200):
+def minimise(problem: Any, weights: Any, tolerance: Callable, max_iterations: int = 200) -> tuple[Any, Any]:
     """Minimise Σ cross-entropy + penalty/2 · |w|² of each of T tasks, from `weights` (T, k, w+1).
 
     Returns the minimisers, float64, and the first gᵀ·H·g of each task (T,), for tolerances of its own.
@@ -47,7 +50,7 @@ def minimise(problem, weights, tolerance, max_iterations=200):
     shares = softmax(logits := problem.forward(weights))
     gradient = _gradient(problem, weights, shares)
     active = xp.ones_like(weights[:, 0, 0], dtype=xp.bool)
-    pairs = []
+    pairs: list = []
     for iteration in range(max_iterations):
         if iteration in problem.renew:
             apply, pairs = problem.precondition(shares), []
@@ -74,7 +77,7 @@ def minimise(problem, weights, tolerance, max_iterations=200):
     return weights, first
 
 
-def newton(problem, weights, tolerance):
+def newton(problem: Any, weights: np.ndarray, tolerance: Callable) -> np.ndarray:
     """Minimise as `minimise` does, each direction from the Hessian itself, by preconditioned conjugate gradients.
 
     A task stops when gᵀ·H⁻¹·g ≤ tolerance, H its Hessian there: twice the decrease that is still to be had, to second
@@ -201,7 +204,8 @@ def _line_search(problem, weights, logits, direction, change, slope):
     return best, shares
 
 
-def conjugate_gradients(times, right, precondition, residual_limit=RESIDUAL):
+def conjugate_gradients(times: Callable, right: np.ndarray, precondition: Callable,
+                        residual_limit: float = RESIDUAL) -> Any:
     """x (…, k, D) with times(x) = right, one system a row, each with its own step.
 
     A row stops where its residual is below `residual_limit` times its right-hand side.

@@ -7,7 +7,7 @@ from fewshot_wsi.foundation.errors import InputError
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def choose_device(name):
+def choose_device(name: str) -> str:
     """'cpu' for NumPy, else a PyTorch device name. 'auto': a GPU where PyTorch sees one.
 
     'torch-cpu' runs PyTorch's solvers on the CPU; they are slower there, and so checked without a GPU.

@@ -5,7 +5,9 @@ the same shift space, to the same tolerances. The augmented rows are written dow
 float32: a GPU reads them faster than it looks them up.
 """
 
+from collections.abc import Callable
 from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,10 +24,16 @@ from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.descent import conjugate_gradients, minimise
 from lowshot.solvers.shift_space import LEAD, shift_space
 
+if TYPE_CHECKING:
+    from lowshot.augmentations.latent_aug import LatentShifts
+    from lowshot.dictionary import Dictionary
+    from lowshot.solvers.shift_space import ShiftSpace
+
 ROW_BYTES = 4 * 2**30  # of augmented rows at once, at most; and no more than a quarter of the memory that is free
 
 
-def sampled(weights_of, support, labels, ways, query, draws, augmentation, device):
+def sampled(weights_of: Callable, support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray,
+            draws: np.ndarray, augmentation: "LatentShifts", device: str) -> np.ndarray:
     """Classes (T, q) in [0, ways) int64. weights_of: `Classifier.on_device()`. support (T, n, D), labels (T, n), query
     (T, q, D), draws (T, n, A−1): as in `lowshot.prediction`. device: a PyTorch device name."""
     if weights_of is logistic_regression and off_scale(support).any():  # float32 does not do: one by one, on the CPU
@@ -38,14 +46,15 @@ def sampled(weights_of, support, labels, ways, query, draws, augmentation, devic
     predicted = []
     for start in range(0, len(support), size):
         part = slice(start, start + size)
-        rows = Rows.of_tasks(*(torch.from_numpy(np.ascontiguousarray(array[part])).to(device)
-                               for array in (support, clusters, draws)), bank)
+        tensors = [torch.from_numpy(np.ascontiguousarray(array[part])).to(device)
+                   for array in (support, clusters, draws)]
+        rows = Rows.of_tasks(tensors[0], tensors[1], tensors[2], bank)
         weights = weights_of(rows, torch.from_numpy(member[part]).to(device), bank)
         predicted.append(rows.predict(weights, torch.from_numpy(query[part]).to(device)).cpu().numpy())
     return np.concatenate(predicted)
 
 
-def tasks_at_once(numbers, device):
+def tasks_at_once(numbers: int, device: str) -> int:
     """Tasks of so many augmented numbers each that are worked on together."""
     room = ROW_BYTES
     if device != "cpu":
@@ -54,7 +63,7 @@ def tasks_at_once(numbers, device):
 
 
 @lru_cache(maxsize=2)
-def device_bank(dictionary, device):
+def device_bank(dictionary: "Dictionary", device: str) -> "Bank":
     """The Bank of a dictionary on a device, kept for the two used last."""
     return Bank(shift_space(dictionary), device)
 
@@ -66,7 +75,7 @@ class Bank:
     covariance; variances: (K, D) float64, its diagonal.
     """
 
-    def __init__(self, space, device):
+    def __init__(self, space: "ShiftSpace", device: str) -> None:
         everyone = np.eye(len(space))
         width = min(LEAD[1], len(space.basis))
 
@@ -85,11 +94,11 @@ class Rows:
     supports: (T, n, D), shifts: (T, n, A−1, D), both float32. clusters: (T, n). centre: (T, 1, D) float64.
     """
 
-    def __init__(self, supports, shifts, clusters, centre, basis):
+    def __init__(self, supports: Any, shifts: Any, clusters: Any, centre: Any, basis: Any) -> None:
         self.supports, self.shifts, self.clusters, self.centre, self.basis = supports, shifts, clusters, centre, basis
 
     @classmethod
-    def of_tasks(cls, support, clusters, draws, bank):
+    def of_tasks(cls, support: Any, clusters: Any, draws: Any, bank: "Bank") -> "Rows":
         """support (T, n, D); clusters (T, n): nearest prototypes; draws (T, n, A−1): rows of the clusters' shifts."""
         centre = support.double().mean(1, keepdim=True)
         rows = (clusters[:, :, None] * bank.size + draws).flatten()
@@ -97,16 +106,16 @@ class Rows:
         return cls((support - centre).float() @ bank.basis, shifts, clusters, centre, bank.basis)
 
     @property
-    def n_aug(self):
+    def n_aug(self) -> int:
         """A: rows that one support stands for."""
         return self.shifts.shape[2] + 1
 
-    def leading(self, width):
+    def leading(self, width: int) -> Any:
         """The same rows, only their first `width` columns."""
         return Rows(self.supports[..., :width].contiguous(), self.shifts[..., :width].contiguous(), self.clusters,
                     self.centre, self.basis)
 
-    def forward(self, weights):
+    def forward(self, weights: Any) -> Any:
         """Logits (T, k, n, A) float32 of weights (T, k, D+1), the last column the biases."""
         weights = weights.float()
         linear = weights[..., :-1]
@@ -114,25 +123,25 @@ class Rows:
         shifted = (linear @ self.shifts.flatten(1, 2).mT).unflatten(2, self.shifts.shape[1:3])  # (T, k, n, A−1)
         return torch.cat([own[..., None], shifted + own[..., None]], 3)
 
-    def backward(self, values):
+    def backward(self, values: Any) -> Any:
         """(T, k, D+1) float64: Σ over rows of values (T, k, n, A) float32 times the row, and at the end Σ of values."""
         own = values.sum(3)                                                                  # (T, k, n)
         linear = values[..., 1:].flatten(2) @ self.shifts.flatten(1, 2) + own @ self.supports
         return torch.cat([linear.double(), own.sum(2, keepdim=True, dtype=torch.float64)], 2)
 
-    def predict(self, weights, query):
+    def predict(self, weights: Any, query: Any) -> Any:
         """Classes (T, q) of query (T, q, D), as it came, by weights (T, k, D+1) of the rotated, centred rows."""
         turned = weights[..., :-1] @ self.basis.double().T                                   # (T, k, D)
         return ((query - self.centre) @ turned.mT + weights[..., None, :, -1]).argmax(2)
 
 
-def nearest_centroid(rows, member, bank):
+def nearest_centroid(rows: "Rows", member: Any, bank: "Bank") -> Any:
     """Weights (T, k, D+1): scores 2 q·c − |c|² of the means c of the classes' rows. member: (T, k, n) of 0 and 1."""
     centroids = rows.backward(_spread(member, rows))[..., :-1] / (rows.n_aug * member.sum(2, keepdim=True))
     return torch.cat([2 * centroids, -(centroids**2).sum(2, keepdim=True)], 2)
 
 
-def ridge(rows, member, bank):
+def ridge(rows: "Rows", member: Any, bank: "Bank") -> Any:
     """Weights (T, k, D+1) of (XᵀX + I) W = XᵀY, X and Y centred; see `ridge.sampled`."""
     total = rows.n_aug * member.shape[2]
     sums = rows.backward(_spread(member, rows))[..., :-1]              # (T, k, D)
@@ -164,7 +173,7 @@ def _ridge_inverse(rows, bank):
     return lambda vectors: apart(vectors) - (vectors @ spread.mT) @ inner @ spread
 
 
-def logistic_regression(rows, member, bank):
+def logistic_regression(rows: "Rows", member: Any, bank: "Bank") -> Any:
     """Weights (T, k, D+1) of penalised cross-entropy, first in the leading columns; as in `logistic_regression`."""
     tasks, ways, count = member.shape
     lead = bank.space.lead_width(rows.n_aug * count, ways)

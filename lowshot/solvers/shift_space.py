@@ -6,10 +6,15 @@ on a few dozen leading columns, where nearly everything happens, and meet the ot
 """
 
 from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from fewshot_wsi.foundation.byte_cache import ByteCache
+
+if TYPE_CHECKING:
+    from lowshot.dictionary import Dictionary
 
 CACHE_BYTES = 2**30  # of float32 banks, and of moments, held in memory; others are made again when they are needed
 LEAD = (16, 96)      # fewest and most leading columns
@@ -17,7 +22,7 @@ UNKNOWNS = 400       # most unknowns of a factor over all classes together
 
 
 @lru_cache(maxsize=2)
-def shift_space(dictionary):
+def shift_space(dictionary: "Dictionary") -> "ShiftSpace":
     """The ShiftSpace of a dictionary, kept for the two used last."""
     return ShiftSpace(dictionary)
 
@@ -25,15 +30,16 @@ def shift_space(dictionary):
 class ShiftSpace:
     """Rotated banks and moments of a Dictionary with K clusters of width D; everything is made when first needed."""
 
-    def __init__(self, dictionary):
+    def __init__(self, dictionary: "Dictionary") -> None:
         self.dictionary = dictionary
-        self._banks, self._moments, self._rotated = ByteCache(CACHE_BYTES), ByteCache(CACHE_BYTES), {}
+        self._banks, self._moments = ByteCache(CACHE_BYTES), ByteCache(CACHE_BYTES)
+        self._rotated: dict = {}
 
     def __len__(self):
         return len(self.dictionary)
 
     @cached_property
-    def eigen(self):
+    def eigen(self) -> Any:
         """basis (D, D) float64, columns by descending variance; their second moments (D,), pooled over clusters."""
         d = self.dictionary
         weights = np.asarray(d.how.get("counts", np.ones(len(d))), dtype=np.float64)
@@ -46,15 +52,15 @@ class ShiftSpace:
         return vectors[:, ::-1], values[::-1].clip(0)
 
     @cached_property
-    def basis(self):
+    def basis(self) -> np.ndarray:
         """(D, D) float32."""
         return np.ascontiguousarray(self.eigen[0], dtype=np.float32)
 
-    def bank(self, k):
+    def bank(self, k: int) -> np.ndarray:
         """(S, D) float32: the shifts of cluster k, rotated."""
         return self._banks.get(k, lambda: self.dictionary.shifts(k).astype(np.float32) @ self.basis)
 
-    def bank_moments(self, k, dtype):
+    def bank_moments(self, k: int, dtype: DTypeLike) -> Any:
         """Mean (D,) float64 and covariance (D, D) of `dtype`, divided by S, of the bank of cluster k, not rotated."""
         def measure():
             bank = self.dictionary.shifts(k)
@@ -72,11 +78,11 @@ class ShiftSpace:
             self._rotated[k] = lead.astype(np.float64), diagonal.astype(np.float64)
         return self._rotated[k]
 
-    def lead_moments(self, weights, lead):
+    def lead_moments(self, weights: np.ndarray, lead: Any) -> Any:
         """(…, lead, lead) float64: Σ_k weights[…, k] · leading block of the rotated covariance k. weights: (…, K)."""
         return self._weighted(weights, 0, np.s_[:lead, :lead])
 
-    def variances(self, weights):
+    def variances(self, weights: np.ndarray) -> Any:
         """(…, D) float64: Σ_k weights[…, k] · diagonal of the rotated covariance k. weights: (…, K)."""
         return self._weighted(weights, 1, np.s_[:])
 
@@ -88,7 +94,7 @@ class ShiftSpace:
         flat = weights[..., used] @ stack.reshape(len(used), -1)
         return flat.reshape(*weights.shape[:-1], *stack.shape[1:])
 
-    def lead_width(self, num_rows, ways):
+    def lead_width(self, num_rows: int, ways: int) -> int:
         """How many columns lead: those whose variance over `num_rows` rows is not small beside the penalty 1."""
         strong = int((self.eigen[1] * num_rows > 0.1).sum())
         return min(max(strong, LEAD[0]), LEAD[1], max(1, UNKNOWNS // ways - 1), len(self.basis))
