@@ -170,8 +170,13 @@ def save_dictionary(folder: str | Path, prefix: str, dictionary: "Dictionary") -
     files["SHIFT"].unlink(missing_ok=True)
     write_npy(files["PROTO"], dictionary.prototypes)
     write_npy(files["COV"], dictionary.covariances)
-    if len(dictionary) * dictionary.num_shift_vectors * dictionary.dim * 8 < SHIFT_FILE_LIMIT:
+    if stores_shifts(dictionary):
         write_npy(files["SHIFT"], np.stack([dictionary.shifts(k) for k in range(len(dictionary))]))
+
+
+def stores_shifts(dictionary: "Dictionary") -> bool:
+    """Whether the shifts are written to a file too; where that would be large, they are sampled when needed."""
+    return len(dictionary) * dictionary.num_shift_vectors * dictionary.dim * 8 < SHIFT_FILE_LIMIT
 
 
 def load_dictionary(folder: str | Path, prefix: str, num_prototypes: int, dim: int | None = None,

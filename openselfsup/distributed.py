@@ -1,5 +1,6 @@
 """Processes: how they find each other under torchrun, SLURM or MPI, and the few collectives the trainer needs."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -10,8 +11,9 @@ import torch
 import torch.distributed as dist
 
 from fewshot_wsi.foundation.errors import Terminated, UserError
+from fewshot_wsi.foundation.locks import locked
+from openselfsup.launch import STOP_FILE
 
-STOP_FILE = "FEWSHOT_STOP_FILE"  # names the file by which openselfsup/launch.py passes signals on
 _MOMENT = 10  # seconds that a follower waits before it reports a fault
 logger = logging.getLogger(__name__)
 
@@ -99,12 +101,34 @@ def gather_objects(value):
     return parts
 
 
+def from_first(work):
+    """What `work()` gives on the first process, on all of them; its UserError, too, is raised on all."""
+    value, error = None, None
+    if rank() == 0:
+        try:
+            value = work()
+        except UserError as caught:
+            error = str(caught)
+    value, error = gather_objects((value, error))[0]
+    if error:
+        raise UserError(error)
+    return value
+
+
+@contextlib.contextmanager
+def locked_by_first(path, wait=True):
+    """The lock of `path` (see `foundation.locks`), held by the first process for all of them."""
+    with contextlib.ExitStack() as held:
+        from_first(lambda: held.enter_context(locked(path, wait)))
+        yield
+
+
 def stop():
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def one_voice(main):
+def reported_once(main):
     """Wrap a command's `main` for several processes: a fault that all of them meet is told once, by process 0.
 
     The others hold an error back for a moment, in which torchrun ends them where process 0 has failed too; a fault of

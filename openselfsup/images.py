@@ -23,10 +23,19 @@ class BrokenImage(UserError):
 
 def read_image(path):
     """The image at `path` as (H, W, 3) uint8 RGB. BrokenImage where it is missing, truncated or no image."""
+    return decode_image(read_bytes(path), path)
+
+
+def read_bytes(path):
+    """The bytes of the file `path`; BrokenImage where it cannot be read."""
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise BrokenImage(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def decode_image(data, path):
+    """As `read_image`, from the bytes of the file; `path` names it in errors."""
     try:
         if data.startswith(_JPEG):
             return _jpeg(data)

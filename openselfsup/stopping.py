@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from fewshot_wsi.foundation.errors import Terminated
-from openselfsup.distributed import STOP_FILE
+from openselfsup.launch import STOP_FILE
 
 
 class StopRequest:

@@ -13,6 +13,7 @@ from joblib import cpu_count
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images
+from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.prepare_data.archive import unpack_once
 from fewshot_wsi.prepare_data.links import link_folder
 from fewshot_wsi.prepare_data.originals import find_originals
@@ -29,6 +30,12 @@ Writes <out>/meta/{img_list.txt,img_list_labeled.txt,groups.csv}; paths are rela
 
 def main(argv=None):
     args = parse_args(argv)
+    with locked(args.out):
+        return prepare(args)
+
+
+def prepare(args):
+    """Do all that the options ask for; the lock of the data set is held."""
     root = find_root(args)
     names, labels = list_classes(root)
     originals = name_originals(root, names, labels, args)

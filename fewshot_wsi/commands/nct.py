@@ -8,6 +8,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images
+from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.meta_test.protocol import novel_tag
 from fewshot_wsi.prepare_data.archive import unpack_once
 from fewshot_wsi.prepare_data.download import ZENODO, fetch, record_files
@@ -30,6 +31,12 @@ Writes <out>/meta/{train,test,wo_0_train … wo_8_train,wo_78_train}[_labeled].t
 
 def main(argv=None):
     args = parse_args(argv)
+    with locked(args.out):
+        return prepare(args)
+
+
+def prepare(args):
+    """Do all that the options ask for; the lock of the data set is held."""
     base = find_class_root(find_set(args, args.dataset, args.root, args.archive), args.dataset)
     require_classes(base, args.dataset)
     names, labels = list_classes(base)

@@ -11,6 +11,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import check_listable, same_but_for_case
+from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.prepare_data.annotation import files_of, find_annotations
 from fewshot_wsi.prepare_data.cutting import CLASSES, CuttingJob, CuttingSettings, cut, finished
@@ -31,6 +32,12 @@ exit code: 0 all slides are in the lists; 1 some are left out, listed at the end
 
 def main(argv=None):
     args = parse_args(argv)
+    with locked(args.out):
+        return prepare(args)
+
+
+def prepare(args):
+    """Do all that the options ask for; the lock of the data set is held."""
     settings = CuttingSettings(args.tiles, args.tile, args.stride or args.tile, args.target_mpp, args.mpp, args.purity,
                         args.min_tissue, args.seed, tuple(args.xml_layers or ()))
     paths, folder = find_slides(args.slides), args.out / "data"

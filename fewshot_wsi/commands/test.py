@@ -4,7 +4,7 @@ import argparse
 
 from fewshot_wsi.foundation.files import write_json
 from openselfsup import distributed
-from openselfsup.distributed import one_voice
+from openselfsup.distributed import reported_once
 from openselfsup.options import ConfigOptions
 
 
@@ -24,7 +24,7 @@ def parse_args(argv):
     return parser.parse_args(argv)
 
 
-@one_voice
+@reported_once
 def main(argv=None):
     args = parse_args(argv)
     from openselfsup.apis.evaluate import evaluate, report

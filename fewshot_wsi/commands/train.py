@@ -4,13 +4,16 @@ Usually started through tools/dist_train.sh, tools/srun_train.sh or tools/single
 """
 
 import argparse
+import logging
 import os
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.files import work_dir_of
 from openselfsup import distributed
-from openselfsup.distributed import one_voice
+from openselfsup.distributed import reported_once
 from openselfsup.options import ConfigOptions
+
+logger = logging.getLogger(__name__)
 
 
 def parse_args(argv):
@@ -65,17 +68,26 @@ def configure(args):
     return config
 
 
-@one_voice
+@reported_once
 def main(argv=None):
     args = parse_args(argv)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when it starts, for --deterministic
     if args.local_rank is not None:
         os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    try:
+        return run(args)
+    except Terminated:  # while training runs, openselfsup.stopping saves instead
+        logger.info("terminated before training began; there is nothing to save")
+        return 0
+
+
+def run(args):
     from openselfsup.apis.train import train
 
     config = configure(args)
     distributed.start(args.launcher, config.dist_params.backend, args.port)
-    code = train(config, work_dir=args.work_dir, seed=args.seed, deterministic=args.deterministic,
-                 scale_lr=args.auto_scale_lr)
+    with distributed.locked_by_first(args.work_dir, wait=False):
+        code = train(config, work_dir=args.work_dir, seed=args.seed, deterministic=args.deterministic,
+                     scale_lr=args.auto_scale_lr)
     distributed.stop()
     return code

@@ -69,6 +69,8 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
     Use as `sys.exit(run_command(main))`.
     """
     previous = signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs begin: here they can be ended
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     _write_by_lines()
     show_messages()
     try:

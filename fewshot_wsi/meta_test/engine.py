@@ -14,6 +14,7 @@ import importlib.metadata
 import logging
 import os
 import platform
+import resource
 import sys
 import threading
 import time
@@ -26,6 +27,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.settings import RunSettings
@@ -53,11 +55,38 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
     """
     if backend not in BACKENDS:
         raise UserError(f"--backend {backend!r}: known are {', '.join(BACKENDS)}")
-    inputs, unfinished = Inputs(), {}
-    report = on_done or (lambda outcome: None)
-    for run in map(inputs.prepare, settings):
+    inputs, report = Inputs(), on_done or (lambda outcome: None)
+    runs = [inputs.prepare(one) for one in settings]
+    with contextlib.ExitStack() as held:
+        locks = _lock([run.settings.result_file for run in runs if not is_done(run)], held)
+        return _run_locked(runs, locks, report, workers, backend, scheduler, quiet)
+
+
+def _lock(paths, held):
+    """{path: ExitStack that holds its lock}, in the same order in every process, so that none waits for another."""
+    locks = {}
+    _allow_open_files(len(paths))
+    for path in sorted(set(paths)):
+        locks[path] = held.enter_context(contextlib.ExitStack())
+        locks[path].enter_context(locked(path))
+    return locks
+
+
+def _allow_open_files(count):
+    """Raise the limit of open files so that `count` more are below it, as far as the machine permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + 512  # of the workers, memory maps and pipes
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _run_locked(runs, locks, report, workers, backend, scheduler, quiet):
+    unfinished = {}
+    for run in runs:
         path = run.settings.result_file
-        if is_done(run):
+        if path not in locks or is_done(run):  # another command may have made it while this one waited
             report(RunOutcome(run.settings, path, True))
         elif path not in unfinished:
             unfinished[path] = UnfinishedRun(run)
@@ -68,6 +97,7 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
 
     def finish(one):
         one.write(facts)
+        locks[one.run.settings.result_file].close()
         report(RunOutcome(one.run.settings, one.run.settings.result_file, False))
 
     with bar(desc=title, total=total, initial=done, unit="tasks", quiet=quiet or not unfinished) as shown:
@@ -81,7 +111,8 @@ def run_all(settings, *, workers=1, backend="loky", scheduler=None, quiet=False,
             shown.update(one.size(piece))
             if not one.missing:
                 finish(one)
-    return [RunOutcome(one, one.result_file, one.result_file not in unfinished) for one in settings]
+    return [RunOutcome(run.settings, run.settings.result_file, run.settings.result_file not in unfinished)
+            for run in runs]
 
 
 def _facts(workers, backend):

@@ -75,34 +75,35 @@ def _end_with_parent():
 def logged(path):
     """Everything that this process and its children print goes to `path` as well, whatever way the process ends.
 
-    Output stays output and errors stay errors. On a terminal the progress bars stay on the terminal
-    and out of the file.
+    Output stays output and errors stay errors; where both go to one place, the log has them in the same order. On a
+    terminal the progress bars stay on the terminal and out of the file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     terminal = sys.stderr.isatty()
     path.write_bytes(b"")
     kept = [os.dup(1), os.dup(2)]
-    # -i: an interrupt must not end the log before the last words; -a: both append to one file
-    tees = [subprocess.Popen(["tee", "-i", "-a", str(path)], stdin=subprocess.PIPE, stdout=stream, process_group=0)
-            for stream in kept]
-    pipes = [os.dup(tee.stdin.fileno()) for tee in tees]
+    together = os.path.sameopenfile(1, 2)
+    ends = [os.pipe() for _ in kept[:1 if together else 2]]
+    pairs = [f"{source}:{target}" for (source, _), target in zip(ends, kept, strict=False)]
+    copying = subprocess.Popen([sys.executable, "-S", str(Path(__file__).with_name("tee.py")), str(path), *pairs],
+                               pass_fds=[*kept, *(source for source, _ in ends)], process_group=0)
+    for source, _ in ends:
+        os.close(source)
+    pipes = [sink for _, sink in ends]
     if terminal:
         os.environ["LOWSHOT_TERMINAL"] = "/dev/tty"
     try:
-        _redirect(*pipes)
-        for tee in tees:
-            tee.stdin.close()
+        _redirect(pipes[0], pipes[-1])
         yield
     finally:
         _redirect(*kept)
-        while any(tee.poll() is None and _unread(pipe) for tee, pipe in zip(tees, pipes, strict=True)):
+        while copying.poll() is None and any(map(_unread, pipes)):
             time.sleep(0.01)
         for number in (*kept, *pipes):
             os.close(number)
-        for tee in tees:
-            with contextlib.suppress(subprocess.TimeoutExpired):  # joblib's helpers hold the pipes until the very end
-                tee.wait(0.5)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # joblib's helpers hold the pipes until the very end
+            copying.wait(0.5)
 
 
 def _unread(pipe):

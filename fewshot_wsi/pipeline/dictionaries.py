@@ -15,9 +15,10 @@ from fewshot_wsi.foundation.features import (
     read_provenance,
 )
 from fewshot_wsi.foundation.files import read_json
+from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.meta_test.protocol import parse_novel
 from fewshot_wsi.meta_test.remedies import extract_command
-from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary
+from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary, stores_shifts
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,11 @@ def make_dictionary(protocol, model, *, novel_class=None, features=None, base_fi
     settings = _settings(protocol, given)
     folder, prefix = protocol.dictionary_folder(model, tuple(inputs["novel"]), folder), protocol.dictionary.prefix
     path = bank_files(folder, prefix, settings["num_prototypes"])["PROTO"]
+    with locked(path):
+        _make(path, folder, prefix, settings, base, inputs, overwrite)
+
+
+def _make(path, folder, prefix, settings, base, inputs, overwrite):
     if not overwrite and _made_before(folder, prefix, settings, inputs):
         logger.info(f"{path}: made from the same inputs before, kept")
         return
@@ -97,7 +103,9 @@ def _made_before(folder, prefix, settings, inputs):
     if other:
         raise UserError(f"{files['json']}: made with other {', '.join(other)}; build again with --overwrite")
     try:
-        load_dictionary(folder, prefix, settings["num_prototypes"])
+        dictionary = load_dictionary(folder, prefix, settings["num_prototypes"])
+        if stores_shifts(dictionary) and not files["SHIFT"].exists():
+            raise UserError(f"{files['SHIFT']}: missing")
     except UserError as error:  # stopped half-way, or damaged since: the inputs are the same, so it is made again
         logger.warning(f"{error}; made again now")
         return False

@@ -10,7 +10,6 @@ made from a random stream of its own, so a smaller set is a part of a larger one
 
 import os
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,8 @@ from fewshot_wsi.foundation import progress, seeds
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, json_sha256, read_json, replacing, write_json
 from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.foundation.locks import locked
+from fewshot_wsi.foundation.temporary import temporary_folder, umask
 from fewshot_wsi.pipeline.tissue import Tissue, draw_stain, draw_tile
 
 VERSION = 2  # of the drawings: raise it with every change of a pixel
@@ -93,7 +94,12 @@ def draw_all(folder, drawing, workers=1, quiet=False, again=False):
     if folder.exists() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
         raise UserError(f"{folder}: holds files that were not drawn here; name another folder in the protocol's images")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with locked(folder):
+        return (again or not is_drawn(folder, drawing)) and _draw_all(folder, drawing, workers, quiet)
+
+
+def _draw_all(folder, drawing, workers, quiet):
+    temporary = temporary_folder(folder)
     try:
         jobs = [*_nct(drawing), *_lc25000(drawing), *_paip19(drawing)]
         sums = Parallel(n_jobs=workers, return_as="generator")(delayed(job)(temporary) for job in jobs)
@@ -101,10 +107,7 @@ def draw_all(folder, drawing, workers=1, quiet=False, again=False):
         _write_lists(temporary, drawing)
         write_json(temporary / MANIFEST, {"identity": drawing.identity(), "drawing": asdict(drawing), "tiles": total,
                                           "contents": contents_sha256(temporary)})
-        temporary.chmod(0o755)
-        if not again and is_drawn(folder, drawing):  # by another process, meanwhile
-            shutil.rmtree(temporary)
-            return False
+        temporary.chmod(0o777 & ~umask())
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.printed import print_run
 from fewshot_wsi.meta_test.results import read_result
@@ -53,6 +54,13 @@ def _each(steps_of):
 
 def _do(plan, step):
     """Run one step unless it is finished; returns whether it had to run."""
+    if plan.dry_run:
+        return _do_alone(plan, step)
+    with locked(plan.records.path(step)):
+        return _do_alone(plan, step)
+
+
+def _do_alone(plan, step):
     if not plan.records.made(step) and (reason := step.accept()):
         logger.info(f"{step}: {reason}")
         return False
@@ -89,8 +97,9 @@ def _meta_test(plan):
     runs = plan.runs
     if plan.fresh and not plan.dry_run:
         for run in runs:
-            run.result_file.unlink(missing_ok=True)
-            remove_pieces(run.result_file)
+            with locked(run.result_file):
+                run.result_file.unlink(missing_ok=True)
+                remove_pieces(run.result_file)
     if plan.dry_run:
         there = sum(run.result_file.is_file() for run in runs)
         logger.info(f"{len(runs)} runs, {there} results are there (a run checks whether they are of these inputs)")

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import features_sha256, labels_sha256, provenance_file
+from fewshot_wsi.foundation.features import features_sha256, labels_sha256, provenance_file, remove_blocks
 from fewshot_wsi.foundation.files import file_sha256, json_sha256, weights_sha256
 from fewshot_wsi.meta_test.generation import make_tasks, set_labels
 from fewshot_wsi.meta_test.protocol import is_preset, parse_novel
@@ -48,7 +48,8 @@ def _extract_step(plan, model, name):
         _extract(plan, model, name, overwrite=again)
 
     return Step("extract", f"{model}/{name}", run, lambda: _extract_inputs(plan, model, name),
-                (plan.protocol.features_file(model, name), plan.protocol.labels_file(name)))
+                (plan.protocol.features_file(model, name), plan.protocol.labels_file(name)),
+                clear=lambda: remove_blocks(plan.protocol.features_file(model, name)))
 
 
 def _extract(plan, model, name, **more):

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, read_json, write_json
 from fewshot_wsi.foundation.progress import bar
+from fewshot_wsi.foundation.temporary import temporary_folder, umask
 
 logger = logging.getLogger(__name__)
 
@@ -34,24 +35,27 @@ class _Member:
 def unpack(archive, target, *, quiet=False):
     """Unpack `archive` into the new folder `target`; return `target`.
 
-    Works in `<target>.unpacking`, which takes the name when complete; what a killed run left there is removed.
+    Works in a temporary folder beside it, which takes the name when complete and counted.
     UserError, before the first file is written: target exists, not a zip or tar, damaged, encrypted, a member that is
     absolute, climbs out by '..', is a link or a device, or has the name of another but for case; too little space.
     """
     archive, target = Path(archive), Path(target)
     if target.exists():
         raise UserError(f"{target}: exists already; remove it, or name it with --root to use it as it is")
-    work = target.with_name(f"{target.name}.unpacking")
+    work = None
     try:
         with _open(archive) as reader:
             members = _checked(archive, reader.members())
             _check_space(archive, target, sum(member.size for member in members))
-            shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            work = temporary_folder(target)
             for member in bar(members, desc=f"unpacking {archive.name}", unit="files", quiet=quiet):
                 _write(reader, member, work / member.name)
+            _count(archive, members, work)
+            work.chmod(0o777 & ~umask())
     except BaseException as error:
-        shutil.rmtree(work, ignore_errors=True)
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
         if isinstance(error, (*_DAMAGED, RuntimeError)):  # RuntimeError: zipfile on an encrypted member
             raise UserError(f"{archive}: damaged, cut short or encrypted ({error}); download it again") from None
         raise
@@ -76,6 +80,14 @@ def unpack_once(archive, target, *, quiet=False):
                         "--archive out to use it as it is")
     logger.info(f"{target}: unpacked before, used as it is")
     return target
+
+
+def _count(archive, members, work):
+    """UserError unless `work` holds as many files as the archive has members."""
+    found = sum(len(files) for _, _, files in os.walk(work))
+    if found != len(members):
+        raise UserError(f"{archive}: {found} files were unpacked of {len(members)}; does another program change "
+                        f"{work.parent}?")
 
 
 def _origin_file(target):

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.temporary import temporary_folder
 
 
 def link_folder(link, source, *, overwrite=False):
@@ -23,7 +24,7 @@ def link_folder(link, source, *, overwrite=False):
     link.parent.mkdir(parents=True, exist_ok=True)
     beside = source.is_relative_to(link.parent.parent.resolve())
     aim = os.path.relpath(source, link.parent.resolve()) if beside else source
-    temporary = link.with_name(f".{link.name}.link")
-    temporary.unlink(missing_ok=True)
-    os.symlink(aim, temporary, target_is_directory=True)
-    os.replace(temporary, link)  # one move: the old link or the new one
+    work = temporary_folder(link)
+    os.symlink(aim, work / link.name, target_is_directory=True)
+    os.replace(work / link.name, link)  # one move: the old link or the new one
+    work.rmdir()

@@ -4,12 +4,12 @@ import contextlib
 import csv
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, replacing
 from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.foundation.temporary import temporary_folder, umask
 
 _READY = ".publishing"  # complete and on disk, on its way to the final names
 
@@ -26,12 +26,12 @@ def publish(folder, writers, *, overwrite=False):
     folder.parent.mkdir(parents=True, exist_ok=True)
     if folder.is_dir():
         _move_in(folder)
-    work = Path(tempfile.mkdtemp(dir=folder if folder.is_dir() else folder.parent, prefix=".lists."))
+    work = temporary_folder((folder if folder.is_dir() else folder.parent) / "lists")
     try:
         for name, write in writers.items():
             write(work / name)
         if not folder.is_dir():
-            os.chmod(work, 0o777 & ~_umask())
+            os.chmod(work, 0o777 & ~umask())
             os.replace(work, folder)
             return "written"
         changed = [name for name in writers if not _equal(work / name, folder / name)]
@@ -86,9 +86,3 @@ def _equal(new, old):
     with contextlib.suppress(FileNotFoundError):
         return new.stat().st_size == old.stat().st_size and file_sha256(new) == file_sha256(old)
     return False
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -34,8 +34,9 @@ class BlocksOutcome:
 
 def fill(job, writer, numbers, encoder, settings):
     """Compute the blocks `numbers` and keep those whose images all decode. Returns an BlocksOutcome."""
+    tiles = job.tiles
     try:
-        size = batch_size(encoder, job.tiles, numbers, writer)
+        size = batch_size(encoder, tiles, numbers, writer)
     except UserError as error:
         return BlocksOutcome([], error=str(error))
     slices = [(number, rows[at:at + size]) for number in numbers for rows in [writer.rows_of(number)]
@@ -44,7 +45,7 @@ def fill(job, writer, numbers, encoder, settings):
                        quiet=settings.quiet or distributed.rank() > 0)
     outcome, block = BlocksOutcome([]), []
     try:
-        with contextlib.closing(_features(job.tiles, slices, size, encoder, settings)) as parts, bar, \
+        with contextlib.closing(_features(tiles, slices, size, encoder, settings)) as parts, bar, \
                 StopRequest() as stop:
             for (number, rows), (part, faults) in zip(slices, parts, strict=True):
                 if stop.seen():
@@ -54,7 +55,8 @@ def fill(job, writer, numbers, encoder, settings):
                 block.append(part)
                 if rows[-1] == writer.rows_of(number)[-1]:
                     if all(part is not None for part in block):
-                        writer.write(number, unit_length(np.concatenate(block))[0])
+                        hashes = tiles.hashes_read(writer.rows_of(number))
+                        writer.write(number, unit_length(np.concatenate(block))[0], hashes)
                     block = []
                 bar.update(len(rows))
     except UserError as error:

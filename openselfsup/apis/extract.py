@@ -22,6 +22,7 @@ from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.features import (
     FeatureWriter,
     differences,
+    images_sha256,
     labels_sha256,
     load_features,
     read_provenance,
@@ -105,12 +106,14 @@ def extract(jobs, encoder, settings):
     that disagree (without `overwrite`), images that are missing or do not decode, features that are not finite.
     """
     writers = [_writer(job, encoder, settings) for job in jobs]
-    todo = _from_first(lambda: [_must_run(job, writer, settings)
+    todo = distributed.from_first(lambda: [_must_run(job, writer, settings)
                                 for job, writer in zip(jobs, writers, strict=True)])
-    _from_first(lambda: _prepare([job for job, run in zip(jobs, todo, strict=True) if run], jobs, settings))
+    distributed.from_first(lambda: _prepare([job for job, run in zip(jobs, todo, strict=True) if run], jobs, settings))
     for job, writer, run in zip(jobs, writers, todo, strict=True):
         if run:
-            _make(job, writer, encoder, settings)
+            with distributed.locked_by_first(job.output):
+                if distributed.from_first(lambda job=job, writer=writer: _must_run(job, writer, settings)):
+                    _make(job, writer, encoder, settings)
 
 
 def pick_device(name):
@@ -174,7 +177,7 @@ def _must_run(job, writer, settings):
         return False
     if settings.overwrite:
         return True
-    other = differences(made, writer.provenance)
+    other = differences(made, writer.provenance) or _other_images(made, job)
     if other:
         other = ["encoder"] if "encoder" in other else other
         raise UserError(f"{job.output}: made with another {' and '.join(_PLAIN[key] for key in other)} than asked for "
@@ -184,8 +187,17 @@ def _must_run(job, writer, settings):
     return False
 
 
+def _other_images(made, job):
+    """['images_sha256'] where the images are not those of the provenance `made`; earlier versions do not name them."""
+    if "images_sha256" not in made:
+        return []
+    now = images_sha256(job.tiles.hashes_now(range(len(job.tiles))))
+    return ["images_sha256"] if made["images_sha256"] != now else []
+
+
 _PLAIN = {"encoder": "encoder", "weights_sha256": "weights file", "list_sha256": "list", "config_sha256": "config",
-          "seed": "seed", "view": "view", "view_rows_sha256": "choice of rows"}
+          "images_sha256": "content of the images", "seed": "seed", "view": "view",
+          "view_rows_sha256": "choice of rows"}
 
 
 def _prepare(todo, jobs, settings):
@@ -214,10 +226,11 @@ def _same_labels(path, labels):
 
 
 def _make(job, writer, encoder, settings):
-    started, missing = time.monotonic(), _from_first(writer.missing)
+    tiles = job.tiles
+    started, missing = time.monotonic(), distributed.from_first(lambda: writer.missing(tiles.hashes_now))
     mine = missing[distributed.rank()::distributed.world_size()]
     _settle(distributed.gather_objects(fill(job, writer, mine, encoder, settings)), job, writer)
-    provenance = _from_first(writer.finish)
+    provenance = distributed.from_first(writer.finish)
     if distributed.rank() == 0:
         count = sum(len(writer.rows_of(number)) for number in missing)
         seconds = time.monotonic() - started
@@ -245,17 +258,3 @@ def _report_zeros(job, provenance):
         names = [job.images.names[job.tiles.row(item)] for item in zeros]
         logger.warning(f"{job.output}: {len(zeros)} images have features of zero, which have no unit length and stay "
                        f"zero: {some(names)}")
-
-
-def _from_first(work):
-    """What `work()` gives on the first process, on all of them; its UserError, too, is raised on all."""
-    value, error = None, None
-    if distributed.rank() == 0:
-        try:
-            value = work()
-        except UserError as caught:
-            error = str(caught)
-    value, error = distributed.gather_objects((value, error))[0]
-    if error:
-        raise UserError(error)
-    return value

@@ -1,18 +1,21 @@
 """Tiles from disk, decoded and transformed on threads while the encoder computes."""
 
 import contextlib
+import functools
+import hashlib
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.seeds import generator
-from openselfsup.images import BrokenImage, read_image
+from openselfsup.images import BrokenImage, decode_image, read_bytes
 from openselfsup.transforms import Pipeline
 
 SHOWN = 5  # faulty images that an error names
@@ -31,6 +34,7 @@ class ListedTiles:
     rows: np.ndarray | None = None
     view: int | None = None
     seed: int = 0
+    _hashes: dict = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self):
         return len(self.names) if self.rows is None else len(self.rows)
@@ -42,9 +46,20 @@ class ListedTiles:
         return Path(self.root, self.names[self.row(item)])
 
     def __getitem__(self, item):
-        image = read_image(self.path(item))
+        data = read_bytes(self.path(item))
+        self._hashes[item] = hashlib.sha256(data).hexdigest()
+        image = decode_image(data, self.path(item))
         rng = None if self.view is None else generator(self.seed, "views", self.row(item), self.view)
         return self.pipeline(image, rng)[0]
+
+    def hashes_read(self, items):
+        """SHA-256 of the files that `items` were read from; each is given once."""
+        return [self._hashes.pop(item) for item in items]
+
+    def hashes_now(self, items, workers=16):
+        """SHA-256 of the files of `items` as they are now, '' where one cannot be read."""
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(_hash_of, [self.path(item) for item in items]))
 
     def get(self, item):
         """The image, or the BrokenImage that says why there is none."""
@@ -52,6 +67,20 @@ class ListedTiles:
             return self[item]
         except BrokenImage as error:
             return error
+
+
+def _hash_of(path):
+    """SHA-256 of a file; a file whose size and times stay is read once."""
+    try:
+        stat = os.stat(path)
+        return _hash_once(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    except OSError:
+        return ""
+
+
+@functools.lru_cache(maxsize=2**20)
+def _hash_once(path, *stamp):
+    return file_sha256(path)
 
 
 def check_present(tiles, list_path, workers=16):

@@ -5,6 +5,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.temporary import remove_leftovers
 from openselfsup import distributed
 
 
@@ -24,8 +25,21 @@ class CheckpointHook(Hook):
         self.folder = Path(runner.work_dir)
         self.saved, self.when, self.due = runner.iter, time.monotonic(), False
         if distributed.rank() == 0:
-            for path in self.folder.glob(".*.pth.*.tmp"):  # half-written by a run that was killed
-                path.unlink()
+            remove_leftovers(self.folder)  # half-written by a run that was killed
+        self._complete(runner)
+
+    def _complete(self, runner):
+        """Save the epoch_N.pth that the earlier run did not come to: it was killed after latest.pth of its last
+        iteration."""
+        epoch, rest = divmod(runner.iter, runner.train_loop.batches)
+        path = self.folder / f"epoch_{epoch}.pth"
+        resumed = runner._resume and Path(runner._load_from).absolute().parent == self.folder.absolute()
+        if resumed and not rest and self._is_numbered(runner, epoch) and not path.exists():
+            runner.save(path, runner.iter)
+            self._link(path)
+
+    def _is_numbered(self, runner, epoch):
+        return epoch > 0 and (epoch % self.interval == 0 or epoch == runner.max_epochs)
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
         done = runner.iter + 1
@@ -36,7 +50,7 @@ class CheckpointHook(Hook):
 
     def after_train_epoch(self, runner):
         epoch = runner.epoch + 1
-        numbered = epoch % self.interval == 0 or epoch == runner.max_epochs
+        numbered = self._is_numbered(runner, epoch)
         path = self.folder / f"epoch_{epoch}.pth"
         if numbered:
             runner.save(path, runner.iter)
