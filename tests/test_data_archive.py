@@ -174,7 +174,7 @@ def test_a_second_archive_is_not_taken_for_the_first(tmp_path, described, capsys
     if not described:  # as versions before left it
         (tmp_path / ".set.unpacked.json").unlink()
     assert unpack_once(first, target) == target
-    assert "unpacked before, used as it is" in capsys.readouterr().err
+    assert "unpacked before, used as it is" in capsys.readouterr().out
     other = make_zip(tmp_path / "b.zip", {**FILES, "NCT/TUM/a.tif": b"1" * 4999})
     with pytest.raises(UserError, match="holds what another archive than .*b.zip held; remove the folder"):
         unpack_once(other, target)

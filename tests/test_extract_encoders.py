@@ -181,4 +181,4 @@ def test_memory_that_ends_later_is_one_line_and_keeps_finished_blocks(tmp_path):
     finally:
         torch.set_num_threads(threads)
     assert "the memory of cpu ended" in outcome.error and "\n" not in outcome.error
-    assert writer.missing() == [1, 2]
+    assert writer.missing(tiles.hashes_now) == [1, 2]

@@ -26,10 +26,15 @@ def features(rows=10, dim=3, seed=0):
     return unit_length(np.random.default_rng(seed).standard_normal((rows, dim)))[0]
 
 
+def hashes(rows):
+    """Of the images of these rows."""
+    return [f"{row:064x}" for row in rows]
+
+
 def written(path, values, block=4, **provenance):
     writer = FeatureWriter(path, provenance, rows=len(values), dim=values.shape[1], block=block)
-    for number in writer.missing():
-        writer.write(number, values[list(writer.rows_of(number))])
+    for number in writer.missing(hashes):
+        writer.write(number, values[list(writer.rows_of(number))], hashes(writer.rows_of(number)))
     writer.finish()
     return writer
 
@@ -51,8 +56,8 @@ def test_the_file_does_not_depend_on_block_size_and_order(tmp_path):
     values = features(23, 5)
     written(tmp_path / "a.npy", values, block=4)
     writer = FeatureWriter(tmp_path / "b.npy", {}, rows=23, dim=5, block=7)
-    for number in reversed(writer.missing()):
-        writer.write(number, values[list(writer.rows_of(number))])
+    for number in reversed(writer.missing(hashes)):
+        writer.write(number, values[list(writer.rows_of(number))], hashes(writer.rows_of(number)))
     writer.finish()
     assert (tmp_path / "a.npy").read_bytes() == (tmp_path / "b.npy").read_bytes()
 
@@ -60,12 +65,12 @@ def test_the_file_does_not_depend_on_block_size_and_order(tmp_path):
 def test_an_interrupted_writer_goes_on_and_leaves_nothing_under_the_final_name(tmp_path):
     values, path = features(), tmp_path / "A.npy"
     first = FeatureWriter(path, {"encoder": "x"}, rows=10, dim=3, block=4)
-    first.write(1, values[4:8])
+    first.write(1, values[4:8], hashes(range(4, 8)))
     assert not path.exists()
     again = FeatureWriter(path, {"encoder": "x", "code_version": "newer"}, rows=10, dim=3, block=4)
-    assert again.started() and again.missing() == [0, 2]
+    assert again.started() and again.missing(hashes) == [0, 2]
     other = FeatureWriter(path, {"encoder": "y"}, rows=10, dim=3, block=4)
-    assert not other.started() and other.missing() == [0, 1, 2]
+    assert not other.started() and other.missing(hashes) == [0, 1, 2]
 
 
 def test_the_writer_refuses_nan_and_other_shapes(tmp_path):
@@ -73,9 +78,9 @@ def test_the_writer_refuses_nan_and_other_shapes(tmp_path):
     values = features()[:4]
     values[2, 1] = np.nan
     with pytest.raises(UserError, match="row 2 are NaN or infinite"):
-        writer.write(0, values)
+        writer.write(0, values, hashes(range(4)))
     with pytest.raises(ValueError, match="expected"):
-        writer.write(2, values)
+        writer.write(2, values, hashes(range(8, 10)))
 
 
 def test_a_commit_does_not_make_features_another_but_weights_do():

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from conftest import ROOT
-from test_pipeline_run import write_protocol
+from tiny_protocol import write_protocol
 
 from fewshot_wsi.meta_test.results import find_results
 

@@ -1,6 +1,7 @@
 """NCT-CRC-HE-100K: from Zenodo's record, an archive or a folder to every list of the published protocol."""
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from fewshot_wsi.prepare_data.download import ZENODO, fetch, record_files
 from fewshot_wsi.prepare_data.links import link_folder
 from fewshot_wsi.prepare_data.publish import lists, publish
 from fewshot_wsi.prepare_data.splits import random_split, stratified_split
+
+logger = logging.getLogger(__name__)
 
 RECORD = "1214456"  # doi:10.5281/zenodo.1214456, CC BY 4.0
 CLASSES = ("BACK", "ADI", "DEB", "LYM", "MUC", "MUS", "NORM", "STR", "TUM")  # in label order, as published
@@ -88,7 +91,7 @@ def find_set(args, name, root, archive):
         return root
     target = args.out / name
     if target.is_dir() and archive is None:
-        print(f"{target}: unpacked before, used as it is", file=sys.stderr)
+        logger.info(f"{target}: unpacked before, used as it is")
         return target
     if archive is None:
         files = record_files(RECORD, base=args.base)

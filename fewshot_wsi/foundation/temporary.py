@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-_NAME = re.compile(r"\.(?P<where>[\w.-]*-\d+)-(?P<pid>\d+)-\w+\.tmp$")
+_NAME = re.compile(r"\.(?P<where>[A-Za-z0-9]*-\d+)-(?P<pid>\d+)-\w+\.tmp$")
 _LONGEST = 80  # characters of the final name in a temporary one: file names end at 255 bytes
 
 
@@ -61,7 +61,7 @@ def _here():
         namespace = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
         namespace = 0
-    return f"{re.sub(r'[^A-Za-z0-9.]', '', platform.node())[:40]}-{namespace}"
+    return f"{re.sub(r'[^A-Za-z0-9]', '', platform.node())[:40]}-{namespace}"
 
 
 def _alive(pid):
