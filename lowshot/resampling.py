@@ -42,6 +42,7 @@ class Rules:
     setting: str
     unit: str            # what a unit is
     class_groups: dict   # name -> class numbers, as in `statistics.group_scores`
+    group_weight: str = "tiles"  # of the rule 'grouped'
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +139,7 @@ def resample(design: "Design", number: int) -> tuple[np.ndarray, np.ndarray, int
         try:
             tasks = draw_tasks(support, query, rules.classes, shots=rules.shots, queries=rules.queries,
                                num_tasks=rules.num_tasks, rule=rules.rule, repeat_support=rules.repeat_support,
-                               same_slide=rules.same_slide, rng=rng)
+                               same_slide=rules.same_slide, group_weight=rules.group_weight, rng=rng)
         except ValueError:  # too few tiles, slides or groups: all that was asked for was checked on the data themselves
             continue
         return rows[tasks.support].astype(np.int32), query_rows[tasks.query].astype(np.int32), again

@@ -4,7 +4,7 @@
 | --- | --- | --- | --- |
 | published | without repeats; with repeats where `repeat_support` (near) | with repeats | may be the same image |
 | distinct | without repeats | without repeats | never the same image |
-| grouped | without repeats | without repeats | never of the same group (slide, patient, original tile) |
+| grouped | without repeats | without repeats | never of the same group (slide, patient, original tile): `grouped` |
 | disjoint | as distinct, and no image in two tasks | | never the same image |
 
 `published` is what the published figures were made with, surprises included: near-domain tasks may hold one support
@@ -23,6 +23,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.seeds import generator
+from lowshot.grouped import GROUP_WEIGHTS, NoSplit, Splits, group_table, shortfall
 
 ATTEMPTS = 64  # at a grouped task, each with another support, before the data are called too small
 
@@ -46,15 +47,18 @@ class SampledTasks:
     support: np.ndarray  # (T, ways*shots) int32
     query: np.ndarray    # (T, ways*queries) int32
     left_out: list       # of {'slide', 'reason'}: slides that homo mode could not use
+    shortfall: np.ndarray | None = None  # grouped: (ways,) share of the queries that other groups get than they should
 
 
 def draw_tasks(support: "Pool", query: "Pool", classes: Sequence[str], *, shots: int, queries: int, num_tasks: int,
                rule: str = "published", seed: int = 0, setting: str = "", repeat_support: bool = False,
-               same_slide: bool = False, rng: np.random.Generator | None = None) -> "SampledTasks":
+               same_slide: bool = False, group_weight: str = "tiles",
+               rng: np.random.Generator | None = None) -> "SampledTasks":
     """Sample `num_tasks` tasks (`disjoint`: at most as many) with all `classes`, in label order.
 
-    support, query: Pool (the same object where both are one set). classes: names in label order. rng: a Generator that
-    all tasks are sampled from, one after another, instead of the streams of `seed` and `setting`.
+    support, query: Pool (the same object where both are one set). classes: names in label order.
+    group_weight: 'grouped' asks each group in proportion to its tiles, or equally ('equal'). rng: a Generator that all
+    tasks are sampled from, one after another, instead of the streams of `seed` and `setting`.
     Returns SampledTasks. InputError, before anything is sampled, names the class that has too few tiles.
     """
     repeats = rule == "published" and repeat_support
@@ -65,7 +69,11 @@ def draw_tasks(support: "Pool", query: "Pool", classes: Sequence[str], *, shots:
         missing = support if support.groups is None else query
         raise InputError(f"sampling 'grouped' needs the groups of set {missing.name}: give --groups FILE (a CSV "
                         "path,group) or name it in the protocol")
-    draw = RULES[rule](support, query, class_rows, classes, shots, queries, repeats)
+    if group_weight not in GROUP_WEIGHTS:
+        raise InputError(f"group_weight {group_weight!r}: known are {', '.join(GROUP_WEIGHTS)}")
+    more = {} if rule != "grouped" else dict(choices=choices if same_slide else None, group_weight=group_weight,
+                                             rng=rng or generator(seed, "tasks/splits", setting))
+    draw = RULES[rule](support, query, class_rows, classes, shots, queries, repeats, **more)
     tasks = []
     for number in range(num_tasks):
         stream = rng or generator(seed, "tasks", setting, number)
@@ -78,7 +86,9 @@ def draw_tasks(support: "Pool", query: "Pool", classes: Sequence[str], *, shots:
         raise InputError(f"not one task can be sampled by the rule {rule!r} with {shots} shots and {queries} queries a "
                         f"class from {support.name} and {query.name}; lower them or bring more tiles")
     supports, queries_of = (np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1))
-    return SampledTasks(supports, queries_of, left_out)
+    splits = getattr(draw, "splits", None)
+    return SampledTasks(supports, queries_of, left_out,
+                        None if splits is None else shortfall(splits.shares, splits.table.weights))
 
 
 def _by_class(labels, num_classes, where=None):
@@ -181,41 +191,69 @@ class _Disjoint(_Distinct):
 
 
 class _Grouped(_Distinct):
-    """Support first, queries from the groups that it leaves. Where support tiles from everywhere leave too few (few
-    large slides), the support is sampled again from a random half, quarter, … of its groups."""
+    """Both sides from groups of their own; see `lowshot.grouped`."""
 
-    def __init__(self, *args):
+    def __init__(self, *args, choices, group_weight, rng):
         super().__init__(*args)
-        self.groups_used = _flags(self.support.groups, self.query.groups)
+        support, query = self.support, self.query
+        table = group_table(support.groups, query.groups, (support.labels, support.images),
+                            (query.labels, query.images), len(self.classes), group_weight)
+        self.same_slide = choices is not None
+        fixed = None if choices is None else np.array([self.others(rows, table) for rows in choices])
+        try:
+            self.splits = Splits(table, self.shots, self.queries, rng, fixed)
+        except NoSplit as error:
+            raise self.too_few(self.classes[error.args[0]]) from None
+        self.rows = [{group: rows[query.groups[rows] == group] for group in np.unique(query.groups[rows])}
+                     for rows in self.class_rows]
 
     def __call__(self, rng, choices):
-        short = []
-        for attempt in range(ATTEMPTS):
-            task = self.once(rng, self.part(rng, choices[attempt % len(choices)], 0.5 ** (attempt % 8)))
-            if not isinstance(task, str):
-                self.release(task)
-                return task
-            short.append(task)
-        raise InputError(f"class {short[0]!r}: no split of the groups found that leaves {self.shots} support and "
-                        f"{self.queries} query tiles (sets {self.support.name}, {self.query.name}) without a shared "
-                        "group; lower them or bring more groups")
+        for _ in range(ATTEMPTS):
+            class_rows, asked = self.split(rng, choices)
+            mine = [rows[~asked[self.support.groups[rows]]] for rows in class_rows]
+            supports, short = self.side(rng, self.support, mine, self.shots)
+            queries = None if short else self.asked_rows(rng, asked)
+            self.release((supports,) if queries is None else (supports, queries))
+            if queries is not None:
+                return supports, queries
+        raise self.too_few()
 
-    def part(self, rng, class_rows, share):
-        """The rows of a random share of the groups, class by class."""
-        if share == 1:
-            return class_rows
-        groups = self.support.groups
-        known = np.unique(groups[np.concatenate(class_rows)])
-        kept = rng.choice(known, max(1, round(share * len(known))), replace=False)
-        return [rows[np.isin(groups[rows], kept)] for rows in class_rows]
+    def others(self, class_rows, table):
+        """(G,) bool: the groups that are asked about where the supports are some of `class_rows`."""
+        asked = table.query.any(axis=1)
+        asked[np.unique(self.support.groups[np.concatenate(class_rows)])] = False
+        return asked
 
-    def side(self, rng, pool, class_rows, count, *more):
-        if class_rows is self.class_rows:  # the query side
-            return super().side(rng, pool, class_rows, count, (self.groups_used, pool.groups))
-        self.groups_used[:] = False
-        rows, short = super().side(rng, pool, class_rows, count)
-        self.groups_used[pool.groups[rows]] = True
-        return rows, short
+    def split(self, rng, choices):
+        """(rows by class that supports may come from, (G,) bool of the groups that are asked about)."""
+        if not self.same_slide:
+            asked = self.splits.draw(rng)
+            if asked is None:
+                raise self.too_few()
+            return choices[0], asked
+        for class_rows in choices:  # slides, in random order
+            asked = self.others(class_rows, self.splits.table)
+            if self.splits.feasible(asked[None], supports=False)[0]:
+                return class_rows, asked
+        raise self.too_few()
+
+    def asked_rows(self, rng, asked):
+        """Query rows (ways·queries,) of a split, marked as used, or None where images of several groups are too few."""
+        picked = []
+        for label, by_group in enumerate(self.rows):
+            for group, count in zip(*self.splits.counts(rng, asked, label), strict=True):
+                chosen = _pick(rng, by_group[group], count, self.query.images, (self.used, self.query.images))
+                if chosen is None:
+                    self.release(([], np.concatenate([[], *picked]).astype(np.int64)))
+                    return None
+                self.used[self.query.images[chosen]] = True
+                picked.append(chosen)
+        return np.concatenate(picked)
+
+    def too_few(self, name=None):
+        return InputError(f"class {(name or self.classes[0])!r}: no split of the groups found that leaves {self.shots} "
+                          f"support and {self.queries} query tiles (sets {self.support.name}, {self.query.name}) "
+                          "without a shared group; lower them or bring more groups")
 
 
 def _flags(*numbers):

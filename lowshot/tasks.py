@@ -6,8 +6,9 @@ classes in ascending order, and `meta`, a JSON text. No pickle anywhere.
 """
 
 import json
+import logging
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +18,14 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, write_npz
+from lowshot.grouped import VERSION as GROUPED_VERSION
 from lowshot.influence import GROUPED, build_units
-from lowshot.sampling import RULES, Pool, draw_tasks
+from lowshot.sampling import RULES, Pool, SampledTasks, draw_tasks
 
 if TYPE_CHECKING:
     from lowshot.influence import Units
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = 1
 ARRAYS = ("support", "query", "support_labels", "query_labels")
@@ -71,7 +75,8 @@ class TaskSet:
         meta = self.meta
         if "setting" in meta or "task" not in meta:
             return meta.get("setting", "")
-        return f"{meta['task']}/{task_stem(self.ways, self.shots, meta.get('novel_class'), meta['sampling'])}"
+        weight = meta.get("group_weight", "tiles")
+        return f"{meta['task']}/{task_stem(self.ways, self.shots, meta.get('novel_class'), meta['sampling'], weight)}"
 
     @cached_property
     def identity(self) -> str:
@@ -106,7 +111,8 @@ class TaskSet:
 
 def sample_tasks(y: np.ndarray, *, shots: int, queries: int = 15, num_tasks: int = 1000, seed: int = 0,
                  query_y: np.ndarray | None = None, groups: np.ndarray | None = None,
-                 query_groups: np.ndarray | None = None, rule: str = "distinct", setting: str = "") -> "TaskSet":
+                 query_groups: np.ndarray | None = None, rule: str = "distinct", setting: str = "",
+                 group_weight: str = "tiles") -> "TaskSet":
     """Draw tasks with all classes of `y`: `shots` supports and `queries` queries of each class.
 
     y: (N,) label of each row of the features, of any type. query_y: (M,) labels of the rows that queries are sampled
@@ -115,6 +121,8 @@ def sample_tasks(y: np.ndarray, *, shots: int, queries: int = 15, num_tasks: int
     groups; without groups each row counts as one.
     rule: 'distinct' (no row twice in a task), 'grouped' (nor a group on both sides), 'disjoint' (no row in two tasks;
     as many tasks as the rows allow) or 'published' (queries with replacement, which may coincide with supports).
+    group_weight: 'grouped' asks each group in proportion to its rows of a class ('tiles') or equally ('equal'), as far
+    as rows permit; a warning names the shortfall.
     Task t comes from the random stream (seed, 'tasks', setting, t). Returns a TaskSet; ValueError where a class has too
     few rows.
     """
@@ -137,12 +145,29 @@ def sample_tasks(y: np.ndarray, *, shots: int, queries: int = 15, num_tasks: int
     support = Pool("the support rows", labels, images[0], None if units is None else units[0])
     query = support if one_set else Pool("the query rows", asked, images[1], None if units is None else units[1])
     sampled = draw_tasks(support, query, [str(name) for name in classes], shots=shots, queries=queries,
-                       num_tasks=num_tasks, rule=rule, seed=seed, setting=setting)
+                         num_tasks=num_tasks, rule=rule, seed=seed, setting=setting, group_weight=group_weight)
+    warn_of_shortfall(sampled, classes, setting or "the tasks")
     meta = {"ways": len(classes), "shots": int(shots), "queries": int(queries), "num_tasks": len(sampled.support),
             "seed": int(seed), "sampling": rule, "setting": setting, "one_set": one_set,
-            "classes": [getattr(one, "item", lambda one=one: one)() for one in classes]}
+            "classes": [getattr(one, "item", lambda one=one: one)() for one in classes],
+            **grouped_meta(rule, group_weight)}
     made = make_task_set(sampled.support, sampled.query, len(classes), meta)
     return replace(made, groups=("image", *images) if units is None else ("group", *units))
+
+
+def grouped_meta(rule: str, group_weight: str) -> dict:
+    """What the meta of a task set says of the rule 'grouped', of which there are versions; {} of other rules."""
+    return {"sampling_version": GROUPED_VERSION, "group_weight": group_weight} if rule == "grouped" else {}
+
+
+def warn_of_shortfall(sampled: SampledTasks, classes: Sequence, what: str) -> None:
+    """Warn where tiles do not permit that groups are asked about as they should be."""
+    if sampled.shortfall is None:
+        return
+    for name, missing in zip(classes, sampled.shortfall, strict=True):
+        if missing:
+            logger.warning(f"{what}: {100 * missing:.1f} % of the queries of class {str(name)!r} fall to other groups "
+                           "than their weights ask for; the tiles do not permit more")
 
 
 def _column(values, name):
@@ -223,10 +248,12 @@ def make_task_set(support: np.ndarray, query: np.ndarray, num_classes: int, meta
                    None if path is None else Path(path))
 
 
-def task_stem(ways: int, shots: int, tag: str | int | None = None, sampling: str = "published") -> str:
+def task_stem(ways: int, shots: int, tag: str | int | None = None, sampling: str = "published",
+              group_weight: str = "tiles") -> str:
     """Name of a task file without its ending: '9-way-5-shot_wo_7', '5-way-10-shot_grouped'."""
-    novel = "" if tag is None else f"_wo_{tag}"
-    return f"{ways}-way-{shots}-shot{novel}" + ("" if sampling == "published" else f"_{sampling}")
+    parts = [f"{ways}-way-{shots}-shot", f"wo_{tag}" if tag is not None else "",
+             sampling if sampling != "published" else "", group_weight if group_weight != "tiles" else ""]
+    return "_".join(filter(None, parts))
 
 
 def save_tasks(path: str | Path, tasks: "TaskSet") -> None:

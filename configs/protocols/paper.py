@@ -9,6 +9,7 @@ name = 'paper'
 workdir = 'wsi_workdir/workdir'  # features, tasks, dictionaries and results go below it
 seed = 0
 sampling = 'published'  # or distinct, grouped, disjoint: see lowshot/sampling.py
+group_weight = 'tiles'  # 'grouped' asks about slides or patients in proportion to their tiles, or 'equal'
 open = 'formula'  # how open intervals are made, or bootstrap, in 100 times the time: see docs/REPORT.md
 
 classes = dict(  # in label order: label 0 first

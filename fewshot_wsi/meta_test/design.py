@@ -23,7 +23,7 @@ def make_design(plan, tasks, sets, class_groups, sources):
     family = plan.family
     rules = Rules(list(plan.classes), tasks.shots, tasks.queries, tasks.num_tasks, plan.sampling, family.repeat_support,
                   family.same_slide, tasks.meta.get("seed", plan.seed), plan.setting, unit,
-                  {name: [int(c) for c in classes] for name, classes in class_groups.items()})
+                  {name: [int(c) for c in classes] for name, classes in class_groups.items()}, plan.group_weight)
     numbered = [pool if pool.slides is None else replace(pool, slides=np.unique(pool.slides, return_inverse=True)[1])
                 for pool in (support, query)]
     return Design(numbered[0], numbered[0] if query is support else numbered[1], *units, rules)

@@ -12,7 +12,7 @@ from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, r
 from fewshot_wsi.foundation.tables import plain_path
 from fewshot_wsi.meta_test.remedies import extract_command, list_command
 from lowshot.sampling import Pool, draw_tasks
-from lowshot.tasks import load_tasks, make_task_set, save_tasks
+from lowshot.tasks import grouped_meta, load_tasks, make_task_set, save_tasks, warn_of_shortfall
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,8 @@ def draw(plan, support, query):
     family = plan.family
     return draw_tasks(support, query, plan.classes, shots=plan.num_shots, queries=family.queries,
                       num_tasks=plan.num_tasks, rule=plan.sampling, seed=plan.seed, setting=plan.setting,
-                      repeat_support=family.repeat_support, same_slide=family.same_slide)
+                      repeat_support=family.repeat_support, same_slide=family.same_slide,
+                      group_weight=plan.group_weight)
 
 
 def pools_of(plan, labels_of=None):
@@ -143,7 +144,8 @@ def _meta(plan, support, query, sampled):
     groups = {}
     if plan.sampling == "grouped":
         tables = [plan.groups or plan.protocol.set(name).groups for name in (family.support, family.query)]
-        groups = {"groups": tables, "groups_sha256": [file_sha256(table) if table else None for table in tables]}
+        groups = {**grouped_meta(plan.sampling, plan.group_weight), "groups": tables,
+                  "groups_sha256": [file_sha256(table) if table else None for table in tables]}
     return {"task": plan.task, "ways": len(plan.classes), "shots": plan.num_shots, "queries": family.queries,
             "num_tasks": len(sampled.support), "seed": plan.seed, "sampling": plan.sampling,
             "support_set": family.support, "query_set": family.query,
@@ -157,11 +159,13 @@ def _say_what_is_missing(plan, sampled):
     if len(sampled.support) < plan.num_tasks:
         logger.warning(f"{plan.setting}: the images allow {len(sampled.support)} disjoint tasks, "
                        f"{plan.num_tasks} were asked for")
+    warn_of_shortfall(sampled, plan.classes, plan.setting)
 
 
 def _difference(there, tasks):
     if there.num_tasks < tasks.num_tasks and tasks.first(there.num_tasks).identity == there.identity:
         return f"{there.num_tasks} tasks instead of {tasks.num_tasks}"
-    keys = ("seed", "queries", "support_labels_sha256", "query_labels_sha256", "groups_sha256")
+    keys = ("seed", "queries", "sampling_version", "group_weight",
+            "support_labels_sha256", "query_labels_sha256", "groups_sha256")
     names = [key for key in keys if there.meta.get(key) != tasks.meta.get(key)]
     return f"they differ in {', '.join(names)}" if names else "their rows differ"

@@ -21,7 +21,7 @@ from lowshot.dictionary import load_dictionary
 from lowshot.evaluation import chunk_bounds
 from lowshot.resampling import Design
 from lowshot.solvers.device import choose_device
-from lowshot.tasks import TaskSet, check_rows, load_tasks, save_tasks
+from lowshot.tasks import TaskSet, check_rows, grouped_meta, load_tasks, save_tasks
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +142,10 @@ class Inputs:
         wanted = {"support_labels_sha256": labels_sha256(support_labels),
                   "query_labels_sha256": labels_sha256(query_labels), "task": s.task, "sampling": s.sampling,
                   "support_set": s.family.support, "query_set": s.family.query}
+        version = grouped_meta(s.sampling, plan.group_weight)
+        if tasks.meta.get("sampling") == s.sampling and version and not version.items() <= tasks.meta.items():
+            raise UserError(f"{plan.path}: sampled by an earlier version of the rule 'grouped', which hardly asked "
+                            f"about large groups, or with another group_weight; draw it again with {plan.command}")
         wrong = [key for key, value in wanted.items() if tasks.meta.get(key) != value]
         if wrong:
             raise UserError(f"{plan.path}: sampled for other data or another task ({', '.join(wrong)} differ); "

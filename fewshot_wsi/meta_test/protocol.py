@@ -15,6 +15,7 @@ from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
 from fewshot_wsi.meta_test.classifiers import protocol_classifier
 from lowshot.augmentations import augmentations
 from lowshot.classifiers import classifiers
+from lowshot.grouped import GROUP_WEIGHTS
 
 VARIED = ("num_prototypes", "num_aug_shots", "aug_times")  # what a variation may set
 SAMPLING = ("published", "distinct", "grouped", "disjoint")
@@ -89,6 +90,7 @@ class Protocol:
     workdir: str = "wsi_workdir/workdir"
     seed: int = 0
     sampling: str = "published"
+    group_weight: str = "tiles"       # 'grouped' asks groups in proportion to their tiles, or equally ('equal')
     open: str = "formula"             # how open intervals are made: see lowshot.intervals
     classifiers: dict = field(default_factory=dict)  # name: dict(type='sklearn.svm.SVC', C=10.0), beside the project's
     images: dict = field(default_factory=dict)  # how run_protocol makes images and lists; {}: they are there
@@ -227,6 +229,8 @@ def _check(p):
             raise UserError(f"{p.path}: classes.{name} is {names!r}; expected the names of the classes in label order")
     if p.sampling not in SAMPLING:
         raise UserError(f"{p.path}: sampling {p.sampling!r}{nearest_known(p.sampling, SAMPLING)}")
+    if p.group_weight not in GROUP_WEIGHTS:
+        raise UserError(f"{p.path}: group_weight {p.group_weight!r}{nearest_known(p.group_weight, GROUP_WEIGHTS)}")
     if p.open not in OPEN:
         raise UserError(f"{p.path}: open {p.open!r}{nearest_known(p.open, OPEN)}")
     for name, image_set in p.sets.items():

@@ -53,7 +53,12 @@ class TaskPlan:
 
     @property
     def stem(self):
-        return task_stem(len(self.classes), self.num_shots, self.tag, self.sampling)
+        return task_stem(len(self.classes), self.num_shots, self.tag, self.sampling, self.group_weight)
+
+    @property
+    def group_weight(self):
+        """Of the rule 'grouped'; of other rules 'tiles', which has no effect there."""
+        return self.protocol.group_weight if self.sampling == "grouped" else "tiles"
 
     @property
     def setting(self):
@@ -191,7 +196,8 @@ class RunSettings:
         names = ("task", "mode", "model", "num_shots", "num_task", "clf", "num_aug_shots", "aug_times",
                  "num_prototypes", "latent", "solver", "sampling", "seed")
         own = {"classifier": self.protocol.classifiers[self.clf]} if self.clf in self.protocol.classifiers else {}
-        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}, **own}
+        weight = {} if self.plan.group_weight == "tiles" else {"group_weight": self.plan.group_weight}
+        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}, **own, **weight}
 
     @property
     def name(self):
@@ -200,7 +206,8 @@ class RunSettings:
                  (self.num_aug_shots, self.family.num_aug_shots, "draws{}"),
                  (self.num_prototypes, self.protocol.dictionary.num_prototypes, "K{}"),
                  (self.latent, "sampled", "{}"), (self.solver, "batched", "{}"),
-                 (self.sampling, "published", "{}"), (self.seed, self.protocol.seed, "seed{}"),
+                 (self.sampling, "published", "{}"), (self.plan.group_weight, "tiles", "{}"),
+                 (self.seed, self.protocol.seed, "seed{}"),
                  (_short(self.task_folder), "", "tasks-{}"), (_short(self.dict_folder), "", "dict-{}"))
         parts = [f"{self.num_shots}shot", self.mode, self.clf, *([f"wo_{self.tag}"] if self.tag else [])]
         return "_".join(parts + [form.format(value) for value, default, form in usual if value != default])
