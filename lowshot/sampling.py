@@ -40,6 +40,7 @@ class Pool:
     images: np.ndarray                # (N,) int64, equal for equal images
     groups: np.ndarray | None = None  # (N,) int64
     slides: np.ndarray | None = None  # (N,) of str, the slide each tile is cut from
+    group_names: tuple = ()           # of the numbers in `groups`, where they have names
 
 
 @dataclass(frozen=True, eq=False)

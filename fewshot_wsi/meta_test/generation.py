@@ -11,6 +11,7 @@ from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, slides_of
 from fewshot_wsi.foundation.tables import plain_path
 from fewshot_wsi.meta_test.remedies import extract_command, list_command
+from lowshot.grouped import use_of_groups
 from lowshot.sampling import Pool, draw_tasks
 from lowshot.tasks import grouped_meta, load_tasks, make_task_set, save_tasks, warn_of_shortfall
 
@@ -58,8 +59,9 @@ def pools_of(plan, labels_of=None):
     names = dict.fromkeys((family.support, family.query))
     labels = {name: (labels_of or set_labels)(protocol, name) for name in names}
     paths = _paths(plan, labels)
-    images, groups = _image_numbers(protocol, labels, paths), _group_numbers(plan, paths)
-    made = {name: Pool(name, labels[name], images[name], groups.get(name), _slides(plan, name, paths))
+    images = _image_numbers(protocol, labels, paths)
+    groups, group_names = _group_numbers(plan, paths)
+    made = {name: Pool(name, labels[name], images[name], groups.get(name), _slides(plan, name, paths), group_names)
             for name in names}
     return made[family.support], made[family.query]
 
@@ -113,9 +115,10 @@ def _image_numbers(protocol, labels, paths):
 
 
 def _group_numbers(plan, paths):
-    """Group numbers of each set, comparable between sets; slides serve where the protocol names no groups."""
+    """(group numbers of each set, comparable between sets; names of the numbers); slides serve where the protocol names
+    no groups."""
     if plan.sampling != "grouped":
-        return {}
+        return {}, ()
     group_names = {}
     for name, listed in paths.items():
         image_set = plan.protocol.set(name)
@@ -127,8 +130,9 @@ def _group_numbers(plan, paths):
         elif image_set.slide is not None:
             group_names[name] = _slides(plan, name, paths, always=True).tolist()
     numbers = {}
-    return {name: np.array([numbers.setdefault(group, len(numbers)) for group in listed], dtype=np.int64)
-            for name, listed in group_names.items()}
+    coded = {name: np.array([numbers.setdefault(group, len(numbers)) for group in listed], dtype=np.int64)
+             for name, listed in group_names.items()}
+    return coded, tuple(numbers)
 
 
 def _slides(plan, name, paths, always=False):
@@ -145,12 +149,22 @@ def _meta(plan, support, query, sampled):
     if plan.sampling == "grouped":
         tables = [plan.groups or plan.protocol.set(name).groups for name in (family.support, family.query)]
         groups = {**grouped_meta(plan.sampling, plan.group_weight), "groups": tables,
+                  "group_use": _use(support, query, sampled),
                   "groups_sha256": [file_sha256(table) if table else None for table in tables]}
     return {"task": plan.task, "ways": len(plan.classes), "shots": plan.num_shots, "queries": family.queries,
             "num_tasks": len(sampled.support), "seed": plan.seed, "sampling": plan.sampling,
             "support_set": family.support, "query_set": family.query,
             "support_labels_sha256": labels_sha256(support.labels), "query_labels_sha256": labels_sha256(query.labels),
             "classes": list(plan.classes), "novel_class": plan.tag, "left_out": sampled.left_out, **groups}
+
+
+def _use(support, query, sampled):
+    """How often each group is support and query of these tasks, and how evenly: a dict for the JSON."""
+    used = support.groups[sampled.support].ravel(), query.groups[sampled.query].ravel()
+    counts = [np.bincount(rows, minlength=len(support.group_names)) for rows in used]
+    return {"support": use_of_groups(used[0]), "query": use_of_groups(used[1]),
+            "tiles": {name: [int(count) for count in both]
+                      for name, *both in zip(support.group_names, *counts, strict=True)}}
 
 
 def _say_what_is_missing(plan, sampled):

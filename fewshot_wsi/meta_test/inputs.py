@@ -256,8 +256,14 @@ class Inputs:
                 "class_groups": s.class_groups, "hashes": hashes, "sets": sets,
                 "encoder": encoder,
                 "tasks": {"num_tasks": tasks.num_tasks, "ways": tasks.ways, "shots": tasks.shots,
-                          "queries": tasks.queries, "file": Path(tasks.path).as_posix()}}
+                          "queries": tasks.queries, "file": Path(tasks.path).as_posix(), **_use_of(tasks)}}
 
 
 def _absolute(path):
     return str(Path(path).absolute())
+
+
+def _use_of(tasks):
+    """What the meta of grouped tasks says of how often each group is used; {} of other tasks and of a part of them."""
+    whole = tasks.num_tasks == tasks.meta.get("num_tasks")
+    return {"group_use": tasks.meta["group_use"]} if whole and "group_use" in tasks.meta else {}

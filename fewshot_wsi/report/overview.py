@@ -220,10 +220,12 @@ def _encoders(runs):
 
 def _computed(runs):
     table = Table("computed", "Tasks, seeds and time", (
-        "Task hashes name the very tasks: runs with equal hashes were scored on the same ones. Seconds are those of "
-        "the runs, added up."),
+        "Task hashes name the very tasks: runs with equal hashes were scored on the same ones. Effective groups: 1 / "
+        "sum of the squared shares of support tiles, or of queries, that each group has; largest: the largest such "
+        "share, in percent. Seconds are those of the runs, added up."),
         [Column("Task"), Column("Novel class"), Column("Shots", ("",)), Column("Tasks", ("",)), Column("Ways", ("",)),
          Column("Queries a class", ("",)), Column("Task hash"), Column("Seed"), Column("Sampling"),
+         Column("Support groups", ("effective", "largest")), Column("Query groups", ("effective", "largest")),
          Column("Runs", ("",)), Column("Seconds", ("",)), Column("Versions")])
     groups = {}
     for run in runs:
@@ -238,6 +240,15 @@ def _computed(runs):
             number_cell(len(run.f1), "{}"), number_cell(run.tasks.get("ways"), "{}"),
             number_cell(run.tasks.get("queries"), "{}"), text_cell(tasks[:12]),
             text_cell(", ".join(sorted({str(m.config["seed"]) for m in members}))),
-            text_cell(run.config["sampling"]), number_cell(len(members), "{}"),
+            text_cell(run.config["sampling"]), *(_use_cell(run.group_use.get(side)) for side in ("support", "query")),
+            number_cell(len(members), "{}"),
             number_cell(sum(seconds) if seconds else None, "{:.1f}"), text_cell(", ".join(sorted(versions)))])
     return table
+
+
+def _use_cell(use):
+    """Effective number and largest share of groups; – where tiles count as single images."""
+    if use is None:
+        return Cell("–", (None, None))
+    return Cell(f"{use['effective']:.1f} of {use['groups']}, {100 * use['largest']:.0f} %",
+                (use["effective"], 100 * use["largest"]))

@@ -18,6 +18,7 @@ from fewshot_wsi.report.variants import name_variants
 from lowshot.augmentations import label_of
 from lowshot.classifiers import shown
 from lowshot.comparison import compare_many
+from lowshot.grouped import use_of_groups
 from lowshot.influence import f1_influence
 from lowshot.intervals import bootstrap_interval, bootstrap_tasks_for, closed_interval, open_interval, tasks_for
 from lowshot.statistics import confusion, f1_of_confusion, group_scores, run_statistics
@@ -47,6 +48,7 @@ class ReportedRun:
     group_open: dict        # name of a class group (or harmonic_mean) -> open Interval
     unit: str               # what the open interval resamples
     leaks: list
+    group_use: dict = field(default_factory=dict)  # 'support', 'query' -> `grouped.use_of_groups`; {} for single images
     needed: dict = field(default_factory=dict)  # 'closed', 'open' -> `intervals.tasks_for`
     remark: str = ""        # distinguishes runs of equal settings; see fewshot_wsi.report.variants
 
@@ -259,9 +261,11 @@ def summarise(result, units, sources, target=None, meta=None):
     needed = {} if target is None else {"closed": tasks_for(target, scores[None]), "open": (
         tasks_for(target, scores[None], influences[None], units) if bootstrap is None
         else bootstrap_tasks_for(target, scores[None], bootstrap))}
+    sides = {} if units.name == "image" else {"support": units.support, "query": units.query}
+    use = {side: use_of_groups(numbers) for side, numbers in sides.items()}
     run = ReportedRun(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
-              result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
-              opened.pop(None), opened, units.name, find_leaks(result, units, sources), needed)
+                      result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
+                      opened.pop(None), opened, units.name, find_leaks(result, units, sources), use, needed)
     return run, influences[None]
 
 
