@@ -107,6 +107,7 @@ def test_a_support_varies_as_its_nearest_cluster():
 @pytest.mark.parametrize("clf", ["Ridge", "nearest_centroid"])
 def test_sampled_comes_ever_closer_to_expected(clf):
     dictionary, support, labels, query = world(tasks=8, queries=60, decay=0.5)
+    dictionary = make_dictionary(dictionary.prototypes, dictionary.covariances, num_shift_vectors=20000)
     agree = []
     for shots in (3, 30, 3000):
         pair = (LatentShifts(dictionary, shots, kind) for kind in ("sampled", "expected"))
@@ -119,15 +120,24 @@ def test_expected_ridge_equals_the_moments_written_out():
     dictionary, support, labels, query = world(tasks=1)
     shots, z, y = 25, support[0].astype(np.float64), 2 * np.eye(3)[labels] - 1
     augmentation = LatentShifts(dictionary, shots, "expected")
-    gram, right, total, dim = 0, 0, 0, z.shape[1]
+    gram, right, dim = 0, 0, z.shape[1]
     for row, target, k in zip(z, y, augmentation.nearest(z), strict=True):
-        rows = np.concatenate([row[None], row + dictionary.shifts(k)])  # itself once, each shift (A−1)/S times
-        weights = np.concatenate([[1], np.full(300, (shots - 1) / 300)])
-        rows = np.column_stack([rows, np.ones(301)])
-        gram, right, total = gram + (rows.T * weights) @ rows, right + np.outer(rows.T @ weights, target), total + shots
+        row, spread = np.append(row, 1), np.zeros((dim + 1, dim + 1))
+        spread[:dim, :dim] = dictionary.covariances[k]
+        gram, right = gram + shots * np.outer(row, row) + (shots - 1) * spread, right + shots * np.outer(row, target)
     solution = np.linalg.solve(gram + np.diag([1.0] * dim + [0]), right)
     want = np.argmax(query[0] @ solution[:-1] + solution[-1], axis=1)
     np.testing.assert_array_equal(predict("Ridge", support, labels, query, augmentation=augmentation)[0], want)
+
+
+@pytest.mark.parametrize("clf", ["Ridge", "nearest_centroid"])
+def test_expected_depends_on_no_bank(clf):
+    dictionary, support, labels, query = world(tasks=8)
+    found = []
+    for seed in (1, 2):
+        other = make_dictionary(dictionary.prototypes, dictionary.covariances, num_shift_vectors=20, seed=seed)
+        found.append(predict(clf, support, labels, query, augmentation=LatentShifts(other, 25, "expected")))
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize("clf", CLASSIFIERS)

@@ -25,7 +25,7 @@ from lowshot.tasks import TaskSet, check_rows, grouped_meta, load_tasks, save_ta
 
 logger = logging.getLogger(__name__)
 
-EVALUATION = 2  # raise it when the same inputs are to give other predictions
+EVALUATION = 3  # raise it when the same inputs are to give other predictions
 
 
 @dataclass(frozen=True, eq=False)

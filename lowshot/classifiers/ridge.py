@@ -59,12 +59,11 @@ def expected(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarr
              augmentation: "LatentShifts") -> np.ndarray:
     """Classes (T, q) where each support's A features are replaced by their expectation over the draws.
 
-    The features of support z in cluster k are z (once) and z + δ (A−1 times), δ any row of the cluster's bank, which
-    has mean m_k and covariance C_k. With u = z + β m_k, β = (A−1)/A, the mean of the A features, the expected sums are
-        E Σ x = A u,     E Σ x xᵀ = A z zᵀ + (A−1)(z m_kᵀ + m_k zᵀ + m_k m_kᵀ + C_k)
-                                  = A u uᵀ + (A−1)(C_k + m_k m_kᵀ/A).
-    So with U the rows u, centred (and Y likewise), and n_k supports in cluster k,
-        G = A UᵀU + (A−1) Σ_k n_k (C_k + m_k m_kᵀ/A) + I,     G W = A UᵀY.
+    The features of support z in cluster k are z (once) and z + δ (A−1 times), δ of mean 0 and covariance Σ_k. The
+    expected sums are
+        E Σ x = A z,     E Σ x xᵀ = A z zᵀ + (A−1) Σ_k,
+    so with Z the supports, centred (and Y likewise), and n_k supports in cluster k,
+        G = A ZᵀZ + (A−1) Σ_k n_k Σ_k + I,     G W = A ZᵀY.
     G is positive definite; one Cholesky factor a task, in float32 unless the variances are large.
     """
     space = shift_space(augmentation.dictionary)
@@ -73,23 +72,21 @@ def expected(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarr
 
 
 def _expected_task(support, labels, query, clusters, ways, n_aug, space):
-    used, place, counts = np.unique(clusters, return_inverse=True, return_counts=True)
-    means, covariances = zip(*(space.bank_moments(k, np.float32) for k in used), strict=True)
-    means = np.array(means)                                         # (used, D)
-    rows = support + (n_aug - 1) / n_aug * means[place]             # u (n, D) float64
+    used, counts = np.unique(clusters, return_counts=True)
+    covariances = [space.covariance(k, np.float32) for k in used]
+    rows = support.astype(np.float64)                               # (n, D)
     centre = rows.mean(axis=0)
     rows -= centre
     variances = np.array([np.trace(covariance) for covariance in covariances])
     size = n_aug * (rows**2).sum() + (n_aug - 1) * (counts @ variances)
     dtype = np.float32 if size < FLOAT32_LIMIT else np.float64
     if dtype == np.float64:
-        covariances = [space.bank_moments(k, dtype)[1] for k in used]
+        covariances = [space.covariance(k, dtype) for k in used]
     axpy, syrk, potrf, potrs = ROUTINES[dtype]
     gram = np.eye(rows.shape[1], dtype=dtype, order="F")
     for count, covariance in zip(counts, covariances, strict=True):  # symmetric, so the memory order does not matter
         axpy(covariance.ravel(), gram.ravel(order="K"), a=(n_aug - 1.0) * count)
-    heavy = np.concatenate([rows, np.sqrt((n_aug - 1.0) * counts)[:, None] / n_aug * means]).astype(dtype)
-    gram = syrk(n_aug, heavy.T, beta=1, c=gram, lower=1, overwrite_c=1)
+    gram = syrk(n_aug, rows.T.astype(dtype), beta=1, c=gram, lower=1, overwrite_c=1)
     factor, info = potrf(gram, lower=1, overwrite_a=1, clean=0)
     if info:
         raise np.linalg.LinAlgError("the expected moments are not positive definite")

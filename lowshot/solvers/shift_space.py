@@ -60,14 +60,9 @@ class ShiftSpace:
         """(S, D) float32: the shifts of cluster k, rotated."""
         return self._banks.get(k, lambda: self.dictionary.shifts(k).astype(np.float32) @ self.basis)
 
-    def bank_moments(self, k: int, dtype: DTypeLike) -> Any:
-        """Mean (D,) float64 and covariance (D, D) of `dtype`, divided by S, of the bank of cluster k, not rotated."""
-        def measure():
-            bank = self.dictionary.shifts(k)
-            mean = bank.mean(axis=0)
-            centred = (bank - mean).astype(dtype)
-            return mean, centred.T @ centred / dtype(len(bank))
-        return self._moments.get((k, dtype), measure)
+    def covariance(self, k: int, dtype: DTypeLike) -> np.ndarray:
+        """(D, D) of `dtype`: Σ_k, the covariance of cluster k, not rotated."""
+        return self._moments.get((k, dtype), lambda: np.ascontiguousarray(self.dictionary.covariances[k], dtype=dtype))
 
     def _rotated_moments(self, k):
         """Leading block (L, L) and diagonal (D,) of the rotated covariance of cluster k."""
