@@ -115,12 +115,14 @@ def run_statistics(predictions: np.ndarray, query_labels: np.ndarray, num_classe
     predictions: (T, Q) ints; query_labels: (Q,); supports (T, n) and queries (T, Q): rows of the feature stores.
     Returns (f1 (T, num_classes) float64, dict). Keys of the dict: num_tasks, confidence, class_f1 (list of
     `summary`, in label order), macro_f1, accuracy, balanced_accuracy, groups (name -> summary, 'harmonic_mean'
-    among them), published_last_line (mean, mean_of_class_half_widths), confusion (summed over tasks),
+    among them, of each task and then summarised), harmonic_mean_of_means (of the groups' means over tasks, as the paper
+    computes it; None with fewer than two groups), published_last_line (mean, mean_of_class_half_widths), confusion (summed over tasks),
     distinct_support, distinct_query.
     """
     counts = confusion(query_labels, predictions, num_classes)
     f1 = f1_of_confusion(counts)
     mean, half = published_block(f1)[-1]
+    means = [f1[:, list(classes)].mean() for classes in class_groups.values()]
     accuracy = np.diagonal(counts, axis1=1, axis2=2).sum(1) / counts.sum((1, 2))
     return f1, {
         "num_tasks": len(f1), "confidence": 0.95,
@@ -129,6 +131,7 @@ def run_statistics(predictions: np.ndarray, query_labels: np.ndarray, num_classe
         "accuracy": summary(accuracy),
         "balanced_accuracy": summary(balanced_accuracy(counts)),
         "groups": {name: summary(scores) for name, scores in group_scores(f1, class_groups).items()},
+        "harmonic_mean_of_means": float(harmonic_mean(means)) if len(means) > 1 else None,
         "published_last_line": {"mean": mean, "mean_of_class_half_widths": None if np.isnan(half) else half},
         "confusion": counts.sum(0).tolist(),
         "distinct_support": int(np.unique(supports).size), "distinct_query": int(np.unique(queries).size)}

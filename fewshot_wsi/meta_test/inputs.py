@@ -12,7 +12,7 @@ from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256
 from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.design import make_design
 from fewshot_wsi.meta_test.evaluate import EvaluationJob
-from fewshot_wsi.meta_test.origins import origin_warnings
+from fewshot_wsi.meta_test.origins import novel_warning, origin_warnings, saw_novel
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
 from fewshot_wsi.meta_test.settings import RunSettings
 from fewshot_wsi.meta_test.sources import Sources
@@ -63,9 +63,8 @@ class Inputs:
         rest.
         """
         s, protocol, family = settings, settings.protocol, settings.family
-        novel = protocol.models[s.model].novel if s.model in protocol.models else None
-        if novel and s.novel and set(novel) != set(s.novel):
-            logger.warning(f"{s.model} has never seen classes {novel}, but {s.novel} are scored as novel")
+        if saw_novel(s.model, s.tag, protocol.models.get(s.model)):
+            self._warn_once(novel_warning(s.model, s.task, ", ".join(s.classes[label] for label in s.novel)))
         names = (family.support, family.query)
         (support_labels, xs_hash, dim), (query_labels, xq_hash, query_dim) = (self._set(s, name) for name in names)
         if dim != query_dim:
@@ -249,6 +248,8 @@ class Inputs:
             sets |= {f"{side}_{key}": value for key in ("source", "mpp") if (value := getattr(listed, key)) is not None}
         if base is not None:
             sets["base"] = base
+        if saw_novel(s.model, s.tag, protocol.models.get(s.model)):
+            sets["novel_seen"] = True
         encoder = read_provenance(protocol.features_file(s.model, family.support))
         for line in origin_warnings(s.model, encoder, sets):
             self._warn_once(line)

@@ -1,4 +1,36 @@
-"""What an encoder was trained on, beside the tiles that it is tested on."""
+"""What an encoder was trained on, beside the tiles and classes that it is tested on."""
+
+from fewshot_wsi.meta_test.protocol import novel_tag
+
+PUBLISHED = ("clp", "fsp")  # encoders that are trained on the base classes; <name>_wo_<classes>: without some
+
+
+def saw_novel(model, novel, entry=None):
+    """Whether a model was trained on a class that a task calls novel.
+
+    model: its name. novel: classes left out, as text ('4', '78') or None. entry: `protocol.ModelEntry`, where at hand:
+    it says what a model of any name has not seen. Encoders that no protocol trains and whose names say nothing count
+    as not trained on these tiles.
+    """
+    if novel is None:
+        return False
+    base, _, tag = model.partition("_wo_")
+    if entry is not None and entry.novel:
+        tag = novel_tag(entry.novel)
+    if tag and _labels(str(novel)) <= _labels(tag):
+        return False
+    return bool(tag) or base in PUBLISHED or (entry is not None and entry.config is not None)
+
+
+def _labels(tag):
+    """The labels in a tag: '78' and '7_8' -> {'7', '8'}."""
+    return set(tag.split("_") if "_" in tag else tag)
+
+
+def novel_warning(model, task, novel_name):
+    """One line about a model that saw the novel class."""
+    return (f"{model} was trained on {novel_name}, which {task} calls novel: its figures there are not those of a few "
+            "labels; use the model that was trained without it")
 
 
 def origin_warnings(model, encoder, sets):

@@ -35,7 +35,7 @@ def stats_table(result):
     rows = [(f"F1 {name}", one) for name, one in zip(result.classes, s["class_f1"], strict=True)]
     rows += [("macro F1", s["macro_f1"]), ("accuracy", s["accuracy"]), ("balanced accuracy", s["balanced_accuracy"])]
     rows += [(f"F1 {name} classes", s["groups"][name]) for name in result.class_groups]
-    rows += [("harmonic mean", s["groups"]["harmonic_mean"])] if "harmonic_mean" in s["groups"] else []
+    rows += [("harmonic mean, per task", s["groups"]["harmonic_mean"])] if "harmonic_mean" in s["groups"] else []
     quantiles = sorted(rows[0][1]["quantiles"], key=int)
     width = max(len(name) for name, _ in rows)
     lines = ["", f"{'over tasks':{width}}   mean  ± 95 %     sd " + "".join(f"{q + ' %':>7}" for q in quantiles)]
@@ -46,6 +46,8 @@ def stats_table(result):
     lines += [f"{s['num_tasks']} tasks; {s['distinct_support']} different support and {s['distinct_query']} different "
               "query tiles", "± is for more tasks from these tiles (closed), not for new tiles; the published last "
               f"line has the mean of the class half-widths instead, {_percent(last)}"]
+    if s.get("harmonic_mean_of_means") is not None:
+        lines.append(f"harmonic mean of the groups' means, as in the paper: {_percent(s['harmonic_mean_of_means'])}")
     if result.bootstrap is not None:
         lines.append(open_line(result))
     return "\n".join(lines)

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fewshot_wsi.meta_test.origins import origin_warnings
+from fewshot_wsi.meta_test.origins import novel_warning, origin_warnings
 from fewshot_wsi.report.overview import CLOSED, chance_of, percent, with_half
-from fewshot_wsi.report.published import match_published, summarise
+from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN, match_published, summarise
 from fewshot_wsi.report.selection import SANITY, partners
 from fewshot_wsi.report.tables import Cell, Column, Table, figure, number_cell, text_cell
 from lowshot.comparison import ALPHA, holm
@@ -149,24 +149,31 @@ def published_matches(runs, sources):
 def published_table(matches):
     counts = summarise(matches)
     table = Table("published", "Against the paper", (
-        f"{counts['matched']} of the {counts['published']} published tables were run here; {counts['agree']} lie "
-        "inside the 95 % interval of the difference of two independent sets of tasks: root of the sum of both squared "
-        "half-widths of the macro F1. The paper printed the mean of class half-widths alone (class ±); its "
-        "half-width of the macro F1 is assumed to be in the same proportion to that as the run's. A match is one of "
-        "names: task, encoder family, novel class, shots, mode, classifier, and published sampling. "
-        f"{counts['matched_on_sets_of_the_published_size']} of the matches are known to use sets of the published "
-        "size; where the sets differ, a difference says nothing about the method."),
+        f"{counts['matched']} of the {counts['published']} published tables were run here, {counts['comparable']} of "
+        f"them on sets that are known to have the published size: {_verdicts(counts)}. Equivalent: two one-sided tests "
+        f"at 5 % show that the difference lies within ± {MARGIN:g} points. Different: the 95 % interval of the "
+        "difference of two independent sets of tasks (root of the sum of both squared half-widths of the macro F1) "
+        "excludes zero. The paper printed the mean of class half-widths alone (class ±); its half-width of the macro "
+        "F1 is assumed to be in the same proportion to that as the run's. A match is one of names: task, encoder "
+        "family, novel class, shots, mode, classifier, and published sampling, for a model that never saw the novel "
+        "class. Where the sets differ, a difference says nothing about the method."),
         [Column("Task", pick=True), Column("Novel class"), Column("Shots", ("",)), Column("Method", pick=True),
          Column("Published", ("F1", "class ±")), Column("This run", ("F1", "class ±")),
          Column("Difference", ("points", "±")),
-         Column("Inside", pick=True), Column("Sets of published size", pick=True)])
+         Column("Verdict", pick=True), Column("Sets of published size", pick=True)])
     for m in matches:
         table.rows.append([
             text_cell(m.run.evaluation), text_cell(m.run.novel_name), number_cell(m.run.shots, "{}"),
             text_cell(m.run.method), _points(m.table["mean_f1"], m.table["mean_ci95"]), _points(m.f1, m.ci95),
-            _points(m.difference, m.half), text_cell("yes" if m.agrees else "no"),
+            _points(m.difference, m.half), text_cell(m.verdict),
             text_cell({True: "yes", False: "no", None: "unknown"}[m.same_size])])
     return table
+
+
+def _verdicts(counts):
+    """Of the comparable tables, how many are of each verdict, and how many chance would give."""
+    return (f"{counts[EQUIVALENT]} equivalent, {counts[DIFFERENT]} different, {counts[OPEN]} open; beside tables of "
+            f"other settings of their task {counts['by_chance']:.1f} would be equivalent")
 
 
 def _points(value, half):
@@ -211,8 +218,9 @@ def leakage_lines(runs):
 
 
 def _origins(runs):
-    return list(dict.fromkeys(
-        line for run in runs for line in origin_warnings(run.config["model"], run.encoder, run.sets)))
+    lines = [novel_warning(run.config["model"], run.evaluation, run.novel_name) for run in runs if run.saw_novel]
+    return list(dict.fromkeys([*lines, *(
+        line for run in runs for line in origin_warnings(run.config["model"], run.encoder, run.sets))]))
 
 
 def sanity_table(runs):
@@ -269,9 +277,9 @@ def in_short(evidence, main, compared, matches):
     lines += verdict_lines(compared)
     if matches:
         counts = summarise(matches)
+        of_them = f": {_verdicts(counts)}" if counts["comparable"] else ", so none can be compared"
         lines.append(f"Against the paper: {counts['matched']} of {counts['published']} published tables run, "
-                     f"{counts['agree']} inside the interval of the difference; "
-                     f"{counts['matched_on_sets_of_the_published_size']} known to use sets of the published size.")
+                     f"{counts['comparable']} of them on sets of the published size{of_them}.")
     leaks = [(leak.share, leak, run) for run in evidence.runs for leak in run.leaks if leak.known]
     if leaks:
         share, leak, run = max(leaks, key=lambda item: item[0])

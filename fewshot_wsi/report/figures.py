@@ -4,6 +4,7 @@ import numpy as np
 
 from fewshot_wsi.report.ablations import ABLATED, ablated_value, ablated_words, ablations, linear_of, series_name
 from fewshot_wsi.report.contrasts import gains
+from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN
 from fewshot_wsi.report.selection import place_of, place_of_classifier
 from fewshot_wsi.report.style import COLOURS, FAINT, INK, MARKERS, colours_of, drawing, finish, grid_lines, legend_below
 from lowshot.classifiers import shown
@@ -215,14 +216,14 @@ def published_scatter(matches):
         values = [v for m in matches for v in (m.table["mean_f1"], m.f1)]
         ends = [max(0, min(values) - 3), min(100, max(values) + 3)]
         ax.plot(ends, ends, color=FAINT, linewidth=0.9)
+        ax.fill_between(ends, [v - MARGIN for v in ends], [v + MARGIN for v in ends], color=FAINT, alpha=0.25, lw=0)
         for family, colour in colours.items():
-            for inside in (True, False):
-                chosen = [m for m in matches if m.run.family == family and m.agrees == inside]
+            for verdict, marker in ((EQUIVALENT, "o"), (OPEN, "|"), (DIFFERENT, "x")):
+                chosen = [m for m in matches if m.run.family == family and m.verdict == verdict]
                 if chosen:
                     ax.errorbar([m.table["mean_f1"] for m in chosen], [m.f1 for m in chosen],
-                                xerr=[m.table["mean_ci95"] for m in chosen], yerr=[m.ci95 or 0 for m in chosen],
-                                fmt="o" if inside else "x", color=colour, elinewidth=0.6, markersize=4,
-                                label=f"{family.upper()}, {'inside' if inside else 'outside'} the 95 % interval")
+                                yerr=[m.half or 0 for m in chosen], fmt=marker, color=colour, elinewidth=0.6,
+                                markersize=4, label=f"{family.upper()}, {verdict}")
         ax.set_xlim(ends)
         ax.set_ylim(ends)
         ax.set_aspect("equal")
@@ -232,9 +233,9 @@ def published_scatter(matches):
         handles, labels = ax.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=1, fontsize=8)
         return finish(figure, "published", "Published against reproduced", (
-            "Each mark is a published table that was run here; on the diagonal both agree. Bars: mean of the class "
-            "half-widths, as published. Names of settings match; whether data and encoders are the paper's, the table "
-            "says as far as it is known."),
+            f"Each mark is a published table that was run here; the band is ± {MARGIN:g} points around equality. Bars: "
+            "95 % interval of the difference, from which the mark follows (the table says how). Names of settings "
+            "match; whether data and encoders are the paper's, the table says as far as it is known."),
             f"Scatter of {len(matches)} published and reproduced mean F1; the figures are in the table.")
 
 

@@ -96,18 +96,30 @@ def _group_table(grid, runs, members, averaged):
     if not groups:
         return []
     columns = [Column("Method"), Column("Shots", ("",))]
-    columns += [Column(name.replace("_", " "), ("F1", "closed ±", "open ±")) for name in groups]
+    columns += [Column(_group_name(name), ("F1", "closed ±", "open ±")) for name in groups]
+    columns += [Column("harmonic mean of the means", ("",))] * (len(groups) > 1)
     table = Table(f"groups_{grid.key}", f"{grid.evaluation}: groups of classes", (
-        f"Mean F1 of each group of classes and their harmonic mean, in percent, computed task by task, then averaged."
-        f"{averaged} {CLOSED} {open_words(members)}"), columns)
+        "Mean F1 of each group of classes, in percent, and two harmonic means of them: per task, then averaged, and "
+        f"of the means over tasks, as in the paper, which is never the smaller one.{averaged} {CLOSED} {open_words(members)}"), columns)
     for shots in grid.shots:
         for method in grid.methods:
             numbers = grid.cells.get((method, shots))
             if numbers:
                 places = [place_of(numbers, runs, group) for group in groups]
                 table.rows.append([text_cell(method), number_cell(shots, "{}"),
-                                   *(with_half(p.mean, p.closed, p.open) for p in places)])
+                                   *(with_half(p.mean, p.closed, p.open) for p in places),
+                                   *[number_cell(_of_means(numbers, runs))] * (len(groups) > 1)])
     return [table]
+
+
+def _group_name(name):
+    return "harmonic mean, per task" if name == "harmonic_mean" else name
+
+
+def _of_means(numbers, runs):
+    """Harmonic mean of the means over tasks, in percent, averaged over runs; None where a run has no groups."""
+    found = [runs[n].statistics.get("harmonic_mean_of_means") for n in numbers]
+    return None if None in found else 100 * sum(found) / len(found)
 
 
 def all_runs(runs, target=None):
@@ -119,7 +131,7 @@ def all_runs(runs, target=None):
                Column("open ±", ("",)), Column("published ±", ("",)), Column("SD", ("",)),
                *(Column(f"{q} %", ("",), "Quantiles over tasks") for q in quantiles),
                Column("Accuracy", ("",)), Column("Balanced", ("",)),
-               *(Column(name.replace("_", " "), ("",), "Groups") for name in groups),
+               *(Column(_group_name(name), ("",), "Groups") for name in groups),
                Column("Tasks", ("",)), Column("support", ("",), "Distinct images"),
                Column("query", ("",), "Distinct images"), Column("made by", over="Open interval"),
                Column("unit", over="Open interval"), Column("units, fewest a class", ("",), "Open interval"),

@@ -1,22 +1,30 @@
-"""The paper's published figures, and whether a run agrees with them.
+"""The paper's published figures, and whether a run is equivalent to them.
 
 A run matches a published table by the names of its setting: task, model family (`clp`, `fsp`), novel class, shots, mode
-and classifier, with latent augmentation also prototypes and augmented shots; its tasks follow the published rule.
-Names say nothing about the data: a run on fewer tiles than the paper had is matched, compared and marked as made on
-other data.
+and classifier, with latent augmentation also prototypes and augmented shots; its tasks follow the published rule, and
+its model is the one that was trained without the novel class. Names say nothing about the data: a run on fewer tiles
+than the paper had is matched and compared, but it is not counted.
 
-Agreement is judged on the mean over classes (macro F1). The paper printed the mean of its *class* half-widths, which is
-wider than the half-width of the macro F1 where classes do not rise and fall together. The paper's macro half-width is
-assumed to be in the same proportion to it as this run's is:
+Judged is the mean over classes (macro F1). The paper printed the mean of its *class* half-widths, which is wider than
+the half-width of the macro F1 where classes do not rise and fall together. The paper's macro half-width is assumed to
+be in the same proportion to it as this run's is:
 
     half-width of the difference = hypot(h, h / c * c_paper),    h, c: macro and mean class half-width of this run
+
+Two one-sided tests (Schuirmann 1987) at level 5 % show equivalence: the 90 % interval of the difference lies within
+± MARGIN. A difference whose 95 % interval excludes zero is shown to differ, unless it is equivalent; all else is open.
 """
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
+
+from scipy import stats
+
+MARGIN = 2.0  # points of F1 within which two figures count as the same
+EQUIVALENT, DIFFERENT, OPEN = "equivalent", "different", "open"
 
 
 @dataclass(frozen=True)
@@ -42,8 +50,23 @@ class Match:
         return math.hypot(self.macro_ci95, ratio * self.table["mean_ci95"])
 
     @property
-    def agrees(self):
-        return self.half is not None and abs(self.difference) <= self.half
+    def narrow(self):
+        """90 % half-width of the difference, for two one-sided tests at 5 %."""
+        return None if self.half is None else self.half * stats.norm.ppf(0.95) / stats.norm.ppf(0.975)
+
+    @property
+    def verdict(self):
+        """EQUIVALENT, DIFFERENT or OPEN."""
+        return verdict_of(self.difference, self.half, self.narrow)
+
+
+def verdict_of(difference, half, narrow):
+    """EQUIVALENT, DIFFERENT or OPEN, of a difference with its 95 % and 90 % half-widths; None: a single task."""
+    if half is None:
+        return OPEN
+    if abs(difference) + narrow <= MARGIN:
+        return EQUIVALENT
+    return DIFFERENT if abs(difference) > half else OPEN
 
 
 @lru_cache(maxsize=1)
@@ -64,16 +87,22 @@ def tables_by_setting():
     """dict from `setting_key` to the published tables of that setting (one stands twice)."""
     found = {}
     for t in published()["tables"]:
-        key = setting_key(t["task"], t["model"], t["novel_class"], t["shots"], t["mode"], t["classifier"],
-                          t["num_prototypes"], t["num_aug_shots"])
-        found.setdefault(key, []).append(t)
+        found.setdefault(setting_of(t), []).append(t)
     return found
+
+
+def setting_of(table):
+    """`setting_key` of a published table."""
+    names = ("task", "model", "novel_class", "shots", "mode", "classifier", "num_prototypes", "num_aug_shots")
+    return setting_key(*map(table.get, names))
 
 
 def tables_of(config, ways):
     """Published tables of a run's `config` with as many classes; [] where there is none."""
     if config["aug_times"] or config.get("sampling", "published") != "published":
         return []  # data augmentation and other sampling rules were never published
+    if config["novel_class"] is not None and config["model"].partition("_wo_")[2] != str(config["novel_class"]):
+        return []  # the published models never saw the class that is called novel
     key = setting_key(config["task"], config["model"], config["novel_class"], config["num_shots"], config["mode"],
                       config["clf"], config["num_prototypes"], config["num_aug_shots"])
     return [t for t in tables_by_setting().get(key, []) if len(t["class_f1"]) == ways]
@@ -99,16 +128,26 @@ def _same_size(expected, rows):
 
 
 def summarise(matches):
-    """Counts for a summary: of all published tables, how many were run and how many agree.
+    """Counts for a summary: dict with published, matched, comparable (on sets of the published size), of the comparable
+    ones those of each verdict, and by_chance: how many would be equivalent to a table of another setting.
 
-    A table that several runs match (another seed or solver, say) counts once, and agrees where all of them do.
+    A table that several runs match (another seed or solver, say) counts once; its verdict is the worst of theirs.
+    by_chance: each comparable run beside all other published tables of its task, the share that is equivalent, added
+    up. Where that comes near the count of equivalent ones, their agreement says little.
     """
     by_table = {}
     for match in matches:
         by_table.setdefault(id(match.table), []).append(match)
-    groups = list(by_table.values())
-    comparable = [g for g in groups if all(m.same_size for m in g)]
-    return {"published": len(published()["tables"]), "matched": len(groups),
-            "agree": sum(all(m.agrees for m in g) for g in groups),
-            "matched_on_sets_of_the_published_size": len(comparable),
-            "agree_on_sets_of_the_published_size": sum(all(m.agrees for m in g) for g in comparable)}
+    groups = [group for group in by_table.values() if all(match.same_size for match in group)]
+    worst = [max((m.verdict for m in group), key=(EQUIVALENT, OPEN, DIFFERENT).index) for group in groups]
+    return {"published": len(published()["tables"]), "matched": len(by_table), "comparable": len(groups),
+            **{verdict: worst.count(verdict) for verdict in (EQUIVALENT, DIFFERENT, OPEN)},
+            "by_chance": sum(_share_by_chance(group[0]) for group in groups)}
+
+
+def _share_by_chance(match):
+    """Share of the other published tables of the task that the run of a Match is equivalent to."""
+    others = [t for t in published()["tables"] if t["task"] == match.table["task"]
+              and setting_of(t) != setting_of(match.table)]
+    same = [replace(match, table=table).verdict == EQUIVALENT for table in others]
+    return sum(same) / len(same) if same else 0.0

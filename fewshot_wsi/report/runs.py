@@ -11,6 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.meta_test.origins import saw_novel
 from fewshot_wsi.meta_test.results import NoResults, find_results, read_result
 from fewshot_wsi.report.leakage import find_leaks
 from fewshot_wsi.report.paired import resampled_difference
@@ -73,6 +74,11 @@ class ReportedRun:
         return self.config["novel_class"]
 
     @property
+    def saw_novel(self):
+        """Whether its encoder was trained on the novel class."""
+        return bool(self.sets.get("novel_seen")) or saw_novel(self.config["model"], self.novel)
+
+    @property
     def evaluation(self):
         """Task family and sampling rule: what one main table is about."""
         sampling = self.config.get("sampling", "published")
@@ -86,7 +92,7 @@ class ReportedRun:
                f"{shown(self.config['clf'])[1]}{augmented and f' + {augmented}'}"
         more = [form.format(self.config[key]) for key, form in SAY.items()
                 if key in self.config and self.config[key] != USUAL[key]]
-        more += [self.remark] if self.remark else []
+        more += ["saw the novel class"] * self.saw_novel + [self.remark] * bool(self.remark)
         return f"{name} ({', '.join(more)})" if more else name
 
     @property

@@ -109,12 +109,16 @@ class Standing:
 
 
 def standing(grid, shots, runs):
-    """Standing of one column of a Grid: methods with every novel class, paired task by task with the best of them."""
+    """Standing of one column of a Grid: methods with every novel class, paired task by task with the best of them.
+
+    A method whose encoder was trained on the novel class is not the best, however high its figures.
+    """
     ready = [m for m in grid.methods if grid.complete((m, shots))]
     if not ready:
         return Standing(None, {})
     scores = {m: pooled(grid.cells[m, shots], runs) for m in ready}
-    best = max(ready, key=lambda m: place_of(grid.cells[m, shots], runs).mean)
+    honest = [m for m in ready if not any(runs[n].saw_novel for n in grid.cells[m, shots])]
+    best = max(honest or ready, key=lambda m: place_of(grid.cells[m, shots], runs).mean)
     others = [m for m in ready if m != best and same_tasks(grid.cells[m, shots], grid.cells[best, shots], runs)]
     compared = compare_many([(scores[m], scores[best]) for m in others])
     return Standing(best, dict(zip(others, holm([c.p for c in compared]), strict=True)),
