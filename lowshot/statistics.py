@@ -116,7 +116,8 @@ def run_statistics(predictions: np.ndarray, query_labels: np.ndarray, num_classe
     Returns (f1 (T, num_classes) float64, dict). Keys of the dict: num_tasks, confidence, class_f1 (list of
     `summary`, in label order), macro_f1, accuracy, balanced_accuracy, groups (name -> summary, 'harmonic_mean'
     among them, of each task and then summarised), harmonic_mean_of_means (of the groups' means over tasks, as the paper
-    computes it; None with fewer than two groups), published_last_line (mean, mean_of_class_half_widths), confusion (summed over tasks),
+    computes it; None with fewer than two groups), published_last_line (mean, mean_of_class_half_widths), confusion
+    (summed over tasks),
     distinct_support, distinct_query.
     """
     counts = confusion(query_labels, predictions, num_classes)

@@ -15,7 +15,7 @@ from fewshot_wsi.data_checks import colour
 from fewshot_wsi.data_checks.duplicates import confirmed_pairs, near_groups, turned, turned_hashes
 from fewshot_wsi.data_checks.measure import measure
 from fewshot_wsi.foundation import seeds
-from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.foundation.lists import read_groups, write_list
 
 CLASSES = ("gland", "stroma")
 
@@ -272,3 +272,19 @@ def test_real_contact_sheet_names_a_row_a_class(real_tiles, tmp_path):
 def test_number_of_cores_is_known_on_systems_without_affinity(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)  # macOS has none
     assert check_data.parse_args(["list.txt"]).workers >= 1
+
+
+def test_copies_are_written_as_a_table_that_protocols_read(check, clean, tmp_path):
+    data = clean / "data"
+    image = np.asarray(Image.open(data / "gland/0.png"))
+    save(data / "gland/2.png", image[:, ::-1])                         # in one list
+    Image.fromarray(image).resize((90, 90)).save(data / "gland/14.png")  # in the other
+    check()
+    tables = {name: read_groups(tmp_path / f"report_{name}_copies.csv") for name in ("train", "test")}
+    assert set(tables["train"]) == {"gland/0.png", "gland/2.png"} and set(tables["test"]) == {"gland/14.png"}
+    assert len({group for table in tables.values() for group in table.values()}) == 1
+
+
+def test_no_copies_are_a_table_without_rows(check, clean, tmp_path):
+    check()
+    assert read_groups(tmp_path / "report_train_copies.csv") == {}

@@ -172,3 +172,30 @@ def test_f1_with_and_without_affected_queries_are_of_the_same_tasks(world):
     right = rest == [0, 1, 1]
     expected = np.mean([2 * right[:1].sum() / ((rest == 0).sum() + 1), 2 * right[1:].sum() / ((rest == 1).sum() + 2)])
     assert leak.f1_without == pytest.approx(expected) and leak.change == pytest.approx(expected - leak.f1)
+
+
+def test_copies_under_other_names_are_found_by_the_table_of_check_data(world):
+    """Image 9 of class a, a support, is a copy of image 1, a query."""
+    table = world.groups("copies.csv", {NAMES[9]: "copy-1", NAMES[1]: "copy-1", NAMES[15]: "copy-2"})
+    result = world.result()
+    found = _leaks(result, Sources(world.protocol()))
+    assert "no table of copies is known" in found["support, copy"]
+    found = _leaks(result, Sources(world.protocol({"copies": table}, {"copies": table})))
+    assert found["support, copy"] == 1 and found["support, same image"] == 0
+    found = _leaks(world.result(support_copies=table, query_copies=table), Sources())
+    assert found["support, copy"] == 1  # what the result itself names
+
+
+def test_an_image_that_is_a_support_itself_is_no_copy(world):
+    table = world.groups("copies.csv", {NAMES[9]: "copy-1", NAMES[1]: "copy-1"})
+    result = world.result(queries=((9, 0, 5, 10, 11, 15),))
+    found = _leaks(result, Sources(world.protocol({"copies": table}, {"copies": table})))
+    assert (found["support, same image"], found["support, copy"]) == (1, 0)
+
+
+def test_copies_of_training_images_are_found(world):
+    table = world.groups("copies.csv", {"s9/c0/old.png": "copy-1", NAMES[1]: "copy-1"})
+    result = world.result()
+    protocol = world.protocol({"copies": table}, {"copies": table}, fsp=world.trained(["s9/c0/old.png", "s8/x.png"]))
+    found = _leaks(result, Sources(protocol))
+    assert (found["pre-training, same image"], found["pre-training, copy"]) == (0, 1)

@@ -13,6 +13,7 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
 from fewshot_wsi.data_checks.cache import Cache
+from fewshot_wsi.data_checks.copies import copies_of, write_copies
 from fewshot_wsi.data_checks.findings import all_findings, compare, with_rows
 from fewshot_wsi.data_checks.measure import RECORD, Broken, measure
 from fewshot_wsi.data_checks.report import write_report
@@ -24,8 +25,9 @@ EXAMPLE = """examples:
   python tools/check_data.py data/NCT/meta/train_labeled.txt data/NCT/meta/test_labeled.txt --out reports/nct
   python tools/check_data.py data/LC25000/meta/img_list_labeled.txt --groups data/LC25000/meta/groups.csv
 
-Writes <out>.md, <out>.json and <out>_<list>.png. Name support, query and pre-training lists together to see what they
-share."""
+Writes <out>.md, <out>.json, <out>_<list>.png and <out>_<list>_copies.csv: images with copies under other names, as
+path,group; `copies` of a protocol's set names it, and reports count them as leakage. Name support, query and
+pre-training lists together to see what they share."""
 CHUNK = 32  # images a worker takes at once
 
 
@@ -37,7 +39,9 @@ def main(argv=None):
     found, facts = all_findings(sets, measured, args.workers)
     sheets = {}
     for checked in bar(sets, desc="contact sheets", quiet=args.quiet):
-        sheet = Path(f"{args.out}_" + re.sub(r"[^\w.-]+", "_", checked.name) + ".png")
+        stem = f"{args.out}_" + re.sub(r"[^\w.-]+", "_", checked.name)
+        write_copies(Path(f"{stem}_copies.csv"), copies_of(checked, measured))
+        sheet = Path(f"{stem}.png")
         write_sheet(sheet, checked, measured.usable[checked.rows])
         sheets[checked.name] = sheet.name
     write_report(args.out, found, facts, sheets)

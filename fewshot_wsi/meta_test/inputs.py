@@ -245,7 +245,8 @@ class Inputs:
             listed = protocol.set(name)
             sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": groups or listed.groups,
                      f"{side}_slide": listed.slide}
-            sets |= {f"{side}_{key}": value for key in ("source", "mpp") if (value := getattr(listed, key)) is not None}
+            sets |= {f"{side}_{key}": value for key in ("source", "mpp", "copies")
+                     if (value := getattr(listed, key)) is not None}
         if base is not None:
             sets["base"] = base
         if saw_novel(s.model, s.tag, protocol.models.get(s.model)):

@@ -31,6 +31,7 @@ class ImageSet:
     classes: str                # key of Protocol.classes
     config: str                 # extraction config
     groups: str | None = None   # CSV path,group: patients, originals; for sampling='grouped' and open intervals
+    copies: str | None = None   # CSV path,group of images with copies under other names, by tools/check_data.py
     slide: int | None = None    # which component of the path names the slide (0 = first), None where unknown
     views: str | None = None    # extraction config of augmented views; None: `config` with the views' name in it
     source: str | None = None   # collection that the tiles come from, such as TCGA; warned of where an encoder saw it

@@ -16,6 +16,7 @@ from fewshot_wsi.foundation.tables import plain_path
 from lowshot.influence import GROUPED, build_units
 
 SIDES = ("support", "query")
+COPY = "copy"  # images that are copies of each other, by a table of tools/check_data.py
 KINDS = ("group", "slide")  # what may own several images: the first that is known counts
 
 
@@ -87,6 +88,9 @@ class Sources:
         path, name = result.sets[f"{side}_list"], result.sets[side]
         if unit == "image":
             return None if self.root(name) is None else self._files(path, self.root(name))
+        if unit == COPY:
+            table = result.sets.get(f"{side}_copies") or getattr(self._set(name), "copies", None)
+            return None if table is None else self._copies(path, (table,), self.root(name) or name)
         return self._owners(path, unit, *self._rule(result.sets, side))
 
     def numbers(self, result, unit):
@@ -105,6 +109,15 @@ class Sources:
         table, slide = (value if value is not None else getattr(known, name, None)
                         for name, value in (("groups", table), ("slide", slide)))
         return () if table is None else (table,), slide
+
+    def _copies(self, path, tables, root):
+        """Key of each image of a list: its group of copies, or the image itself, below `root`."""
+        def make():
+            groups = {}
+            for table in tables:
+                groups |= read_groups(table)
+            return [groups.get(plain_path(name)) or (os.path.realpath(root), name) for name in self._list(path).names]
+        return self._once(("copies", path, tables, root), make)
 
     def _owners(self, path, kind, tables, slide):
         make = {"group": lambda: self._groups(path, tables),
@@ -162,6 +175,10 @@ class Sources:
         path, root = self.training(result.config["model"])
         if unit == "image":
             trained = self._files(path, root)
+        elif unit == COPY:
+            tables = tuple(known.copies for known in self.protocol.sets.values()
+                           if known.copies and same_folder(known.root, root))
+            trained = self._copies(path, tables, root) if tables else None
         else:
             tables, slide = self._rule(result.sets, "query")
             beside = (known.groups for known in self.protocol.sets.values() if same_folder(known.root, root))

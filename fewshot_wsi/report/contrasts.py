@@ -185,8 +185,8 @@ def leakage_table(runs):
     table = Table("leakage", "Leakage", (
         "Queries whose own image, or another image of the same group, is among the supports of their task or among "
         "the images that the encoder was pre-trained on, and macro F1 in percent with and without them, both over "
-        "the tasks that keep a query of every class. Equal images under other names are for tools/check_data.py to "
-        "find."),
+        "the tasks that keep a query of every class. Copies under other names are known where a set names the table "
+        "of copies that tools/check_data.py writes."),
         [Column("Kind", pick=True), Column("Task", pick=True), Column("Novel class"), Column("Shots", ("",)),
          Column("Method", pick=True), Column("Queries affected (%)", ("",)), Column("Tasks affected (%)", ("",)),
          Column("Tasks kept", ("",)), Column("F1", ("",)), Column("F1 without them", ("",)), Column("Change", ("",))])
@@ -283,6 +283,12 @@ def in_short(evidence, main, compared, matches):
     leaks = [(leak.share, leak, run) for run in evidence.runs for leak in run.leaks if leak.known]
     if leaks:
         share, leak, run = max(leaks, key=lambda item: item[0])
+        lifted = "" if leak.f1 is None else (f"; {run.method}, {run.shots}-shot: {percent(leak.f1)} % macro F1 with "
+                                             f"them, {percent(leak.f1_without)} % without")
         lines.append("Leakage: none of what could be checked." if not share else
-                     f"Leakage: at most {100 * share:.2g} % of queries are affected ({leak.kind}; {run.evaluation}).")
+                     f"Leakage: at most {100 * share:.2g} % of queries are affected ({leak.kind}; {run.evaluation}"
+                     f"{lifted}).")
+    unchecked = sorted({leak.kind for run in evidence.runs for leak in run.leaks if not leak.known})
+    if unchecked:
+        lines.append(f"Leakage that could not be checked: {', '.join(unchecked)}; the section on leakage says why.")
     return [*lines, *(f"{line}." for line in _origins(evidence.runs))]

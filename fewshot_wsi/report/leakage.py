@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot_wsi.meta_test.sources import KINDS, SIDES, same_folder
+from fewshot_wsi.meta_test.sources import COPY, KINDS, SIDES, same_folder
 from lowshot.statistics import f1_of_confusion
 
 
@@ -33,12 +33,14 @@ class Leak:
 
 NO_LISTS = "the image lists are not at hand"
 NO_FOLDERS = "the image folders are not known (--protocol names them)"
+NO_COPIES = "no table of copies is known (tools/check_data.py writes it, `copies` of a protocol's set names it)"
 NO_OWNERS = "no groups or slides are known for both sets of images"
 
 
 def find_leaks(result, units, sources):
     """List of Leak of one run. units: `Sources.units(result)`."""
-    return [_same_image(result, sources), _same_owner(result, units), *_pretraining(result, sources)]
+    return [_same_image(result, sources), _copy(result, sources), _same_owner(result, units),
+            *_pretraining(result, sources)]
 
 
 def _same_image(result, sources):
@@ -47,6 +49,17 @@ def _same_image(result, sources):
         listed = all(sources.names(result, side) is not None for side in SIDES)
         return Leak(kind, False, NO_FOLDERS if listed else NO_LISTS)
     return _leak(kind, result, in_same_task(numbers[1][result.queries], numbers[0][result.supports]))
+
+
+def _copy(result, sources):
+    """Queries of which a support is a copy under another name."""
+    kind, numbers, images = "support, copy", sources.numbers(result, COPY), sources.numbers(result, "image")
+    if numbers is None:
+        return Leak(kind, False, NO_COPIES)
+    affected = in_same_task(numbers[1][result.queries], numbers[0][result.supports])
+    if images is not None:
+        affected &= ~in_same_task(images[1][result.queries], images[0][result.supports])
+    return _leak(kind, result, affected)
 
 
 def _same_owner(result, units):
@@ -63,7 +76,11 @@ def _pretraining(result, sources):
     root = sources.root(result.sets["query"])
     if sources.names(result, "query") is None or root is None:
         return [Leak(kind, False, NO_LISTS if root is not None else NO_FOLDERS)]
-    leaks = [_leak(kind, result, sources.seen(result, "image")[result.queries])]
+    itself = sources.seen(result, "image")
+    leaks = [_leak(kind, result, itself[result.queries])]
+    copied = sources.seen(result, COPY)
+    leaks.append(Leak("pre-training, copy", False, NO_COPIES) if copied is None else
+                 _leak("pre-training, copy", result, (copied & ~itself)[result.queries]))
     known = [kind for kind in KINDS if sources.keys(result, "query", kind) is not None]
     if known and not same_folder(root, training[1]):
         return [*leaks, Leak(f"pre-training, same {known[0]}", False, "the encoder saw images of another folder")]

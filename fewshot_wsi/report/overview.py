@@ -100,7 +100,8 @@ def _group_table(grid, runs, members, averaged):
     columns += [Column("harmonic mean of the means", ("",))] * (len(groups) > 1)
     table = Table(f"groups_{grid.key}", f"{grid.evaluation}: groups of classes", (
         "Mean F1 of each group of classes, in percent, and two harmonic means of them: per task, then averaged, and "
-        f"of the means over tasks, as in the paper, which is never the smaller one.{averaged} {CLOSED} {open_words(members)}"), columns)
+        f"of the means over tasks, as in the paper, which is never the smaller one.{averaged} {CLOSED} "
+        f"{open_words(members)}"), columns)
     for shots in grid.shots:
         for method in grid.methods:
             numbers = grid.cells.get((method, shots))
