@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from tiny_protocol import STAGES, contents, write_protocol
+from torchvision.models import resnet18
 
 from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import read_list, write_list
@@ -192,3 +194,37 @@ def test_features_brought_along_need_neither_weights_nor_images(finished, tmp_pa
     assert "its features are user-provided" in done.stdout and "train.sh" not in done.stdout
     same = "results/mixture/clp/1shot_latent_aug_logistic_regression.json"
     assert np.array_equal(read_result(tmp_path / "own" / same).predictions, read_result(workdir / same).predictions)
+
+
+def test_a_whole_protocol_with_an_encoder_from_disk(tmp_path, run):
+    """From a preset and its weights file to results and a report, without training."""
+    torch.manual_seed(0)
+    torch.save(resnet18().state_dict(), tmp_path / "r18.pth")
+    preset = str(ROOT / "configs/encoders/imagenet_resnet18.py")
+    methods = [["r18", "linear", "Ridge"], ["r18", "latent_aug", "Ridge"], ["r18", "linear", "nearest_centroid"]]
+    path = write_protocol(tmp_path / "p", models=dict(r18=dict(encoder=preset, weights=str(tmp_path / "r18.pth"))))
+    protocol = json.loads(path.read_text())
+    protocol["tasks"] = dict(mixture={**protocol["tasks"]["mixture"], "methods": methods})
+    path.write_text(json.dumps(protocol))
+    done = again(run, path)
+    assert "== pretrain" in done.stdout and "train.sh" not in done.stdout
+    workdir = path.parent / "workdir"
+    made = json.loads((workdir / "extracted_feats/r18/LC.json").read_text())
+    assert made["weights_sha256"] == file_sha256(tmp_path / "r18.pth") and made["dim"] == 512
+    results = [read_result(found) for found in find_results(workdir / "results")]
+    assert len(results) == 3 and all(result.encoder["license"] for result in results)
+    assert "ImageNet" in (workdir / "report/report.html").read_text()
+    torch.save(resnet18(num_classes=5).state_dict(), tmp_path / "r18.pth")  # other weights: all of it is made again
+    again_done = again(run, path, "--stages", "extract,dictionary,meta_test")
+    assert "weights changed" in again_done.stdout
+
+
+def test_weights_in_a_package_that_is_not_installed_are_one_line(tmp_path, run):
+    preset = str(ROOT / "configs/encoders/imagenet_resnet18.py")
+    path = write_protocol(tmp_path / "p", models=dict(r18=dict(encoder=preset, weights="package:no_such_package/x.pth")))
+    protocol = json.loads(path.read_text())
+    protocol["tasks"] = dict(mixture={**protocol["tasks"]["mixture"], "methods": [["r18", "linear", "Ridge"]]})
+    path.write_text(json.dumps(protocol))
+    done = again(run, path, "--stages", "data,extract", code=2)
+    assert "error: package:no_such_package/x.pth: the package is not installed; install it with: pip install " \
+           "no-such-package" in done.stderr

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Iterator
@@ -107,6 +108,18 @@ def shipped(path: str | Path) -> Path:
     if path.parts[:1] != ("configs",):
         return path
     return next((one for one in (path, package.parent / path, package / path) if one.is_file()), path)
+
+
+def located(path: str | Path) -> Path:
+    """`path`; for 'package:NAME/FILE' the file inside the installed Python package NAME. UserError: not installed."""
+    scheme, _, rest = str(path).partition(":")
+    if scheme != "package":
+        return Path(path)
+    name, _, inside = rest.partition("/")
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise UserError(f"{path}: the package is not installed; install it with: pip install {name.replace('_', '-')}")
+    return Path(next(iter(found.submodule_search_locations)), inside)
 
 
 def work_dir_of(config: str | Path) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import located
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
@@ -43,7 +44,7 @@ class ModelEntry:
     """One encoder: how it is pre-trained, or which fixed one it is. Weights: Protocol.weights_file(name)."""
     config: str | None = None         # training config; None: weights are user-provided
     encoder: str | None = None        # mean_rgb, color_histogram, random, or a preset such as configs/encoders/uni.py
-    weights: str | None = None        # of a preset: a file or folder; None: where Protocol.weights_file says
+    weights: str | None = None        # of a preset: a file, a folder or 'package:NAME/FILE'; None: where Protocol.weights_file says
     options: dict = field(default_factory=dict)  # --cfg-options of the training command
     novel: tuple = ()                 # base classes it has never seen
 
@@ -122,7 +123,7 @@ class Protocol:
 
     def weights_file(self, model):
         own = self.models[model].weights if model in self.models else None
-        return Path(own) if own else Path(self.workdir, "pretrained_weights", f"{model}.pth")
+        return located(own) if own else Path(self.workdir, "pretrained_weights", f"{model}.pth")
 
     def dictionary_folder(self, model, novel=(), below=None):
         """Folder of the dictionary of `model` without the classes `novel`: <model> below <workdir>/dict, or `below`.

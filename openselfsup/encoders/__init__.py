@@ -18,6 +18,7 @@ import importlib
 import torch
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import located
 from openselfsup import FIXED_ENCODERS
 from openselfsup.encoders.colour import ColorHistogram, MeanRGB
 from openselfsup.encoders.network import NetworkEncoder
@@ -39,7 +40,8 @@ def build_encoder(name, pretrained, recipe, device, seed=0, trust=False, runtime
     name : str or None
         One of FIXED_ENCODERS, None for an encoder with weights.
     pretrained : path or None
-        Weights: a file, or a folder for Hugging Face models. 'random' where a preset allows it: an untrained network.
+        Weights: a file, a folder for Hugging Face models, or 'package:NAME/FILE' for a file in an installed Python
+        package. 'random' where a preset allows it: an untrained network.
     recipe : Recipe
         Backbone and operations of an extraction config, or the preset of an encoder.
     device : str or torch.device
@@ -56,6 +58,7 @@ def build_encoder(name, pretrained, recipe, device, seed=0, trust=False, runtime
         Neither or both of name and weights are given, a package is missing, the weights do not fit the network, or the
         network does not fit the memory of the device.
     """
+    pretrained = pretrained if pretrained in (None, "random") else located(pretrained)
     try:
         encoder = _build(name, pretrained, recipe, device, seed, trust)
         return encoder if runtime == "torch" else _with_openvino(encoder)
