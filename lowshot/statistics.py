@@ -132,7 +132,7 @@ def run_statistics(predictions: np.ndarray, query_labels: np.ndarray, num_classe
         "accuracy": summary(accuracy),
         "balanced_accuracy": summary(balanced_accuracy(counts)),
         "groups": {name: summary(scores) for name, scores in group_scores(f1, class_groups).items()},
-        "harmonic_mean_of_means": float(harmonic_mean(means)) if len(means) > 1 else None,
+        "harmonic_mean_of_means": float(harmonic_mean(np.array(means))) if len(means) > 1 else None,
         "published_last_line": {"mean": mean, "mean_of_class_half_widths": None if np.isnan(half) else half},
         "confusion": counts.sum(0).tolist(),
         "distinct_support": int(np.unique(supports).size), "distinct_query": int(np.unique(queries).size)}

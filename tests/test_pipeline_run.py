@@ -221,7 +221,8 @@ def test_a_whole_protocol_with_an_encoder_from_disk(tmp_path, run):
 
 def test_weights_in_a_package_that_is_not_installed_are_one_line(tmp_path, run):
     preset = str(ROOT / "configs/encoders/imagenet_resnet18.py")
-    path = write_protocol(tmp_path / "p", models=dict(r18=dict(encoder=preset, weights="package:no_such_package/x.pth")))
+    models = dict(r18=dict(encoder=preset, weights="package:no_such_package/x.pth"))
+    path = write_protocol(tmp_path / "p", models=models)
     protocol = json.loads(path.read_text())
     protocol["tasks"] = dict(mixture={**protocol["tasks"]["mixture"], "methods": [["r18", "linear", "Ridge"]]})
     path.write_text(json.dumps(protocol))
