@@ -39,6 +39,7 @@ class Comparison:
     p: float                # sign-flip permutation, two-sided
     way: str                # how p was found: `sign_flip.EXACT`, SADDLEPOINT or SAMPLED
     smallest: float         # the p that no differences of so many tasks get below
+    unit: str = "unit"      # what the open interval speaks of: group, slide, image
 
     @property
     def exact(self) -> bool:
@@ -52,7 +53,7 @@ class Comparison:
                 f"(p {_p(self.p)})")
         if self.open is None:
             return text
-        return f"{text}, {self.open} for new units" + ("" if self.open.p is None else f" (p {_p(self.open.p)})")
+        return f"{text}, {self.open} for new {self.unit}s" + ("" if self.open.p is None else f" (p {_p(self.open.p)})")
 
 
 def _p(value):
@@ -87,7 +88,8 @@ def compare_many(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int = 0, 
         for difference, bootstrap, p, way in zip(differences, resampled[part], p_values, ways, strict=True):
             opened = None if units is None else _opened(difference, next(influences), units, bootstrap)
             found.append(Comparison(closed_interval(difference), opened, float((difference > 0).mean()),
-                                    float((difference == 0).mean()), float(p), way, smallest_p(difference)))
+                                    float((difference == 0).mean()), float(p), way, smallest_p(difference),
+                                    "unit" if units is None else units.name))
     return found
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from benchmarks.report import draw_result
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import write_list
 from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report import figures, style
 from fewshot_wsi.report.ablations import ABLATED, ablations
 from fewshot_wsi.report.commands import command_of
 from fewshot_wsi.report.figures import method_markers
@@ -284,3 +286,42 @@ def test_the_cache_of_a_live_view_holds_what_is_there(tmp_path):
     read_evidence([tmp_path], Sources(), cache=cache)
     first.unlink()
     assert len(read_evidence([tmp_path], Sources(), cache=cache).runs) == 1 and len(cache) == 1
+
+
+def test_panels_hold_four_bands_at_most_and_chance_is_drawn():
+    runs = {f"{family} {mode}": SimpleNamespace(config={"clf": "Ridge"}) for family in "abc" for mode in (1, 2)}
+    runs["other"] = SimpleNamespace(config={"clf": "nearest_centroid"})
+    panels = figures._panels(runs)
+    assert [len(methods) for _, methods in panels] == [4, 2, 1] and sum((m for _, m in panels), []) == list(runs)
+    assert panels[0][0].endswith("(1)") and "(" not in panels[2][0]
+
+
+def test_a_font_is_found_for_characters_that_the_usual_one_lacks(tmp_path, caplog):
+    """A font made here has one Chinese character; without it a warning names the character."""
+    from fontTools.fontBuilder import FontBuilder
+    from fontTools.pens.ttGlyphPen import TTGlyphPen
+    pen = TTGlyphPen(None)
+    for corner in ((0, 0), (0, 500), (500, 500), (500, 0)):
+        (pen.moveTo if corner == (0, 0) else pen.lineTo)(corner)
+    pen.closePath()
+    font = FontBuilder(1000, isTTF=True)
+    font.setupGlyphOrder([".notdef", "box"])
+    font.setupCharacterMap({ord("\U00020000"): "box"})
+    font.setupGlyf({".notdef": pen.glyph(), "box": pen.glyph()})
+    font.setupHorizontalMetrics({".notdef": (600, 0), "box": (600, 0)})
+    font.setupHorizontalHeader(ascent=800, descent=-200)
+    font.setupNameTable({"familyName": "Only One", "styleName": "Regular"})
+    font.setupOS2()
+    font.setupPost()
+    font.save(tmp_path / "one.ttf")
+    style.fallback_fonts.cache_clear()
+    assert style.fallback_fonts(frozenset("F1 ± 5 %")) == []
+    assert style.fallback_fonts(frozenset("\U00020000")) == [] and "no installed font has" in caplog.text
+    style.font_manager.fontManager.addfont(tmp_path / "one.ttf")
+    style.fallback_fonts.cache_clear()
+    try:
+        assert style.fallback_fonts(frozenset("\U00020000 and more")) == ["Only One"]
+    finally:
+        style.font_manager.fontManager.ttflist = [
+            one for one in style.font_manager.fontManager.ttflist if one.name != "Only One"]
+        style.fallback_fonts.cache_clear()

@@ -44,7 +44,7 @@ class ModelEntry:
     """One encoder: how it is pre-trained, or which fixed one it is. Weights: Protocol.weights_file(name)."""
     config: str | None = None         # training config; None: weights are user-provided
     encoder: str | None = None        # mean_rgb, color_histogram, random, or a preset such as configs/encoders/uni.py
-    weights: str | None = None        # of a preset: a file, folder or 'package:NAME/FILE'; None: <workdir>/pretrained_weights
+    weights: str | None = None        # of a preset: file, folder, 'package:NAME/FILE'; None: pretrained_weights/
     options: dict = field(default_factory=dict)  # --cfg-options of the training command
     novel: tuple = ()                 # base classes it has never seen
 

@@ -7,7 +7,7 @@ import numpy as np
 from fewshot_wsi.meta_test.origins import novel_warning, origin_warnings
 from fewshot_wsi.report.overview import CLOSED, chance_of, percent, with_half
 from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN, match_published, summarise
-from fewshot_wsi.report.selection import SANITY, partners
+from fewshot_wsi.report.selection import SANITY, partners, place_of
 from fewshot_wsi.report.tables import Cell, Column, Table, figure, number_cell, text_cell
 from lowshot.comparison import ALPHA, holm
 from lowshot.sign_flip import FEW_TASKS
@@ -33,7 +33,7 @@ def comparisons(evidence):
          Column("Shots", ("",)), Column("A"), Column("B"), Column("Difference", ("A − B", "closed ±")),
          Column("open ±", ("",)), Column("Won (%)", ("",)), Column("Tied (%)", ("",)),
          *(Column(name, ("",), over) for over in ("These images", "New units") for name in ("p", "p (Holm)")),
-         Column("Verdict", pick=True)])
+         Column("Unit"), Column("Verdict", pick=True)])
     for (kind, i, j), found, holm_p, open_p in zip(chosen, results, adjusted, open_adjusted, strict=True):
         a, b = runs[i], runs[j]
         closed, opened = found.closed, found.open
@@ -42,7 +42,7 @@ def comparisons(evidence):
             text_cell(a.method), text_cell(b.method), with_half(closed.mean, closed.half),
             number_cell(None if opened.half is None else 100 * opened.half), number_cell(100 * found.won, "{:.1f}"),
             number_cell(100 * found.tied, "{:.1f}"), _p_cell(found.p), _p_cell(holm_p), _p_cell(opened.p),
-            _p_cell(open_p), text_cell(verdict(closed.mean, holm_p, open_p))])
+            _p_cell(open_p), text_cell(a.unit), text_cell(verdict(closed.mean, holm_p, open_p, a.unit))])
     return table
 
 
@@ -76,14 +76,14 @@ def _directed(pairs, i, j):
     return replace(found, closed=closed, open=opened, won=1 - found.won - found.tied)
 
 
-def verdict(difference, p, open_p):
-    """What may be said: nothing, something about these images, or something about new units. p and open_p are corrected
-    for the number of comparisons; open_p is None where it is not known."""
+def verdict(difference, p, open_p, unit):
+    """What may be said: nothing, something about these images, or something about new units (images, slides, …). p and
+    open_p are corrected for the number of comparisons; open_p is None where it is not known."""
     if p >= ALPHA:
         return "no difference shown"
     verdict = "A better" if difference > 0 else "B better"
     beyond = open_p is not None and open_p < ALPHA
-    return f"{verdict}, for new units too" if beyond else f"{verdict} on these images only"
+    return f"{verdict}, for new {unit}s too" if beyond else f"{verdict} on these images only"
 
 
 def _p_cell(p):
@@ -269,9 +269,11 @@ def in_short(evidence, main, compared, matches):
         if stand.best is None:
             continue
         found = [evidence.runs[n] for n in grid.cells[stand.best, shots]]
-        mean = np.mean([run.closed.mean for run in found])
-        alike, apart = (_listed([m for m in grid.methods if m in found]) for found in (stand.alike, stand.apart))
-        lines.append(f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(mean)} % macro F1"
+        place = place_of(grid.cells[stand.best, shots], evidence.runs)
+        half = "no open interval" if place.open is None else f"open ± {percent(place.open)}"
+        alike, apart = (_listed([m for m in grid.methods if m in others]) for others in (stand.alike, stand.apart))
+        lines.append(f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(place.mean)} % macro F1 "
+                     f"({half} for new {found[0].unit}s)"
                      + (f"; on these images not distinguishable from it: {alike}" if alike else "")
                      + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
     lines += verdict_lines(compared)

@@ -4,12 +4,14 @@ import numpy as np
 
 from fewshot_wsi.report.ablations import ABLATED, ablated_value, ablated_words, ablations, linear_of, series_name
 from fewshot_wsi.report.contrasts import gains
+from fewshot_wsi.report.overview import chance_of
 from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN
 from fewshot_wsi.report.selection import place_of, place_of_classifier
 from fewshot_wsi.report.style import COLOURS, FAINT, INK, MARKERS, colours_of, drawing, finish, grid_lines, legend_below
 from lowshot.classifiers import shown
 
 SHOWN_METHODS, SHOWN_GAINS, SHOWN_SERIES = 24, 12, 8  # more would not be readable; captions say so
+BANDS, PANELS = 4, 4  # lines with bands in a panel, panels in a row
 
 
 def _first(grid, method, runs):
@@ -17,33 +19,53 @@ def _first(grid, method, runs):
 
 
 def f1_by_shots(grid, runs):
-    """F1 against shots, a panel for each classifier, bands for both intervals."""
+    """F1 against shots, panels of a few methods of one classifier, bands for both intervals."""
     if len(grid.shots) < 2:
         return None
     first = {m: _first(grid, m, runs) for m in grid.methods}
-    panels = sorted({r.config["clf"] for r in first.values()}, key=place_of_classifier)
+    panels = _panels(first)
     colours = colours_of({r.family for r in first.values()})
     markers = method_markers(first)
     handles = {}
-    with drawing(max(3.6, 2.6 * len(panels)), 3.3, 1, len(panels), sharey=True) as (figure, axes):
-        for ax, clf in zip(axes, panels, strict=True):
-            for method, run in first.items():
-                if run.config["clf"] == clf:
-                    name = _without_classifier(method, run)
-                    handles.setdefault(name, _shots_line(ax, grid, method, run, runs, colours[run.family],
-                                                         markers[name]))
-            ax.set_title(shown(clf)[0])
+    rows, columns = -(-len(panels) // PANELS), min(len(panels), PANELS)
+    with drawing(max(3.6, 2.6 * columns), 0.9 + 2.4 * rows, rows, columns, sharey=True) as (figure, axes):
+        for ax in axes[len(panels):]:
+            ax.set_visible(False)
+        for ax, (title, methods) in zip(axes, panels, strict=False):
+            for method in methods:
+                run, name = first[method], _without_classifier(method, first[method])
+                handles.setdefault(name, _shots_line(ax, grid, method, run, runs, colours[run.family], markers[name]))
+            handles.setdefault("chance", _chance_line(ax.axhline, grid, runs))
+            ax.set_title(title)
             ax.set_xscale("log")
             ax.set_xticks(grid.shots, [str(s) for s in grid.shots])
             ax.minorticks_off()
             ax.set_xlabel("shots")
             grid_lines(ax)
-        axes[0].set_ylabel("macro F1 (%)")
+        for ax in axes[::columns]:
+            ax.set_ylabel("macro F1 (%)")
         legend_below(figure, list(handles.values()), list(handles))
         return finish(figure, f"shots_{grid.key}", f"{grid.evaluation}: F1 against shots", (
             "Macro F1 by number of support tiles a class. Dark band: closed 95 % interval (further tasks from these "
-            "images); light band: open 95 % interval (new images or slides)."),
+            f"images); light band: open 95 % interval (new {first[grid.methods[0]].unit}s). Dotted: chance."),
             f"Line chart of macro F1 against shots for {grid.evaluation}; the figures are in the main table.")
+
+
+def _panels(first):
+    """[(title, methods)]: the methods of a classifier, BANDS at a time; encoders stay together as far as they can."""
+    panels = []
+    for clf in sorted({run.config["clf"] for run in first.values()}, key=place_of_classifier):
+        own = [method for method, run in first.items() if run.config["clf"] == clf]
+        parts = [own[at:at + BANDS] for at in range(0, len(own), BANDS)]
+        panels += [(shown(clf)[0] + (f" ({number})" if len(parts) > 1 else ""), part)
+                   for number, part in enumerate(parts, 1)]
+    return panels
+
+
+def _chance_line(line, grid, runs):
+    """What guessing reaches, drawn by `line` (axhline or axvline), averaged over the runs of a grid."""
+    chance = np.mean([chance_of(runs[n]) for numbers in grid.cells.values() for n in numbers])
+    return line(100 * chance, color=FAINT, linestyle=":", linewidth=1.2)
 
 
 def _without_classifier(method, run):
@@ -130,14 +152,15 @@ def distribution(grid, runs):
                     ax.plot([low, high], [place, place], color=FAINT, linewidth=1)
                     ax.plot([q1, q3], [place, place], color=COLOURS[0], linewidth=5, solid_capstyle="butt")
                     ax.plot(median, place, "|", color=INK, markersize=8, markeredgewidth=1.4)
+            _chance_line(ax.axvline, grid, runs)
             ax.set_title(f"{shots}-shot")
             ax.set_xlabel("macro F1 of a task (%)")
             ax.set_yticks(range(len(methods)), methods, fontsize=8)
             grid_lines(ax, "x")
         axes[0].invert_yaxis()
         return finish(figure, f"tasks_{grid.key}", f"{grid.evaluation}: spread over tasks", (
-            "Line: 5 to 95 % of tasks; bar: the middle half; tick: median. One task is what one user with one set of "
-            "support tiles would meet." + _first_of(SHOWN_METHODS, len(grid.methods), "methods")),
+            "Line: 5 to 95 % of tasks; bar: the middle half; tick: median; dotted: chance. One task is what one user "
+            "with one set of support tiles would meet." + _first_of(SHOWN_METHODS, len(grid.methods), "methods")),
             f"Quantiles of macro F1 over tasks for {grid.evaluation}; the figures are in the table of every run.")
 
 

@@ -1,6 +1,8 @@
 """How figures look: one palette that survives grey print and colour-blind eyes, text as text, no background."""
 
+import functools
 import io
+import logging
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,14 +11,20 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib import font_manager  # noqa: E402
+from matplotlib.ft2font import FT2Font  # noqa: E402
+
+logger = logging.getLogger(__name__)
 
 INK = "#1a1a1a"      # becomes the page's text colour where the figure is part of the page
 FAINT = "#8c8c8c"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#7a5c00", "#56B4E9", "#E69F00")  # after Okabe and Ito
 MARKERS = "os^DvP*"
 
+FONT = "DejaVu Sans"  # comes with Matplotlib
+
 _RC = {"svg.fonttype": "none", "svg.hashsalt": "lowshot", "font.family": "sans-serif", "font.size": 9,
-       "font.sans-serif": ["DejaVu Sans"], "axes.spines.top": False, "axes.spines.right": False,
+       "font.sans-serif": [FONT], "axes.spines.top": False, "axes.spines.right": False,
        "axes.edgecolor": FAINT, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
        "axes.titlesize": 9, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.linewidth": 0.7,
        "xtick.major.width": 0.7, "ytick.major.width": 0.7, "legend.frameon": False, "figure.constrained_layout.use":
@@ -40,7 +48,7 @@ class Figure:
         svg = self.svg[self.svg.index("<svg"):]
         svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
         svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{self.key}-", svg)
-        svg = svg.replace(INK, "currentColor").replace("'DejaVu Sans'", "inherit")
+        svg = re.sub(rf"'{FONT}'(, '[^']*')*(, sans-serif)?", "inherit", svg.replace(INK, "currentColor"))
         head, body = svg.split(">", 1)
         width = re.search(r'\swidth="([^"]*)"', head)[1]
         head = re.sub(r'\s(width|height)="[^"]*"', "", head)
@@ -60,10 +68,40 @@ def drawing(width=7.2, height=3.2, rows=1, columns=1, **options):
 
 def finish(figure, key, title, caption, alt):
     """Figure from a Matplotlib drawing: equal drawings make equal bytes."""
+    texts = (text.get_text() for text in figure.findobj(matplotlib.text.Text))
+    matplotlib.rcParams["font.sans-serif"] = [FONT, *fallback_fonts(frozenset("".join(texts)))]
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     figure.savefig(png, format="png", dpi=200, facecolor="white", metadata={"Software": None})
     return Figure(key, title, caption, alt, svg.getvalue(), png.getvalue())
+
+
+@functools.cache
+def fallback_fonts(characters):
+    """Names of installed fonts that have what FONT lacks of `characters`, as few as do, in the order of names.
+
+    A warning names the first character that no installed font has; browsers may still have one.
+    """
+    missing = {char for char in characters if char.isprintable()} - _glyphs(font_manager.findfont(FONT))
+    names = []
+    for entry in sorted(font_manager.fontManager.ttflist, key=lambda one: (one.name, one.fname)) if missing else ():
+        found = missing & _glyphs(entry.fname)
+        if found:
+            names.append(entry.name)
+            missing -= found
+    if missing:
+        logger.warning(f"no installed font has {min(missing)!r}: figures saved as PNG show a box for it; install one, "
+                       "such as Noto Sans CJK")
+    return list(dict.fromkeys(names))
+
+
+@functools.cache
+def _glyphs(path):
+    """The characters that a font file has."""
+    try:
+        return frozenset(map(chr, FT2Font(path).get_charmap()))
+    except (RuntimeError, OSError):  # not a font that FreeType reads
+        return frozenset()
 
 
 def colours_of(families):
