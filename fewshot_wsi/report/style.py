@@ -85,7 +85,7 @@ def fallback_fonts(characters):
     missing = {char for char in characters if char.isprintable()} - _glyphs(font_manager.findfont(FONT))
     names = []
     for entry in sorted(font_manager.fontManager.ttflist, key=lambda one: (one.name, one.fname)) if missing else ():
-        found = missing & _glyphs(entry.fname)
+        found = set() if entry.name.startswith("Last Resort") else missing & _glyphs(entry.fname)  # a box for each
         if found:
             names.append(entry.name)
             missing -= found
