@@ -181,8 +181,8 @@ def test_terminated_keeps_finished_slides_and_leaves_no_half_one(cohort, tmp_pat
     while process.poll() is None and not list((tmp_path / "o").glob("data/*/tiles.json")):
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    assert process.returncode in (143, 0)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (143, 0), errors
     for folder in (tmp_path / "o" / "data").iterdir():
         assert not folder.name.startswith(".")
         tiles = json.loads((folder / "tiles.json").read_text())["tiles"]

@@ -70,18 +70,17 @@ def configure(args):
 
 @reported_once
 def main(argv=None):
-    args = parse_args(argv)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when it starts, for --deterministic
-    if args.local_rank is not None:
-        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     try:
-        return run(args)
+        return run(parse_args(argv))
     except Terminated:  # while training runs, openselfsup.stopping saves instead
         logger.info("terminated before training began; there is nothing to save")
         return 0
 
 
 def run(args):
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when it starts, for --deterministic
+    if args.local_rank is not None:
+        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     from openselfsup.apis.train import train
 
     config = configure(args)

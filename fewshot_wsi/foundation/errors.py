@@ -5,6 +5,7 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 from fewshot_wsi.foundation.messages import show_messages
@@ -35,6 +36,15 @@ class Terminated(BaseException):
 
 def _terminate(signum, frame):
     raise Terminated
+
+
+def _send_again(unraisable):
+    """Python drops what is raised inside finalizers and callbacks: a signal that came there is sent again."""
+    number = {Terminated: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}.get(unraisable.exc_type)
+    if number is None:
+        sys.__unraisablehook__(unraisable)
+    else:
+        threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
 
 
 def _write_by_lines():
@@ -68,12 +78,13 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
     SIGINT, 143 for SIGTERM.
     Use as `sys.exit(run_command(main))`.
     """
-    previous = signal.signal(signal.SIGTERM, _terminate)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs begin: here they can be ended
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    _write_by_lines()
-    show_messages()
+    previous, sys.unraisablehook = signal.getsignal(signal.SIGTERM), _send_again
     try:
+        signal.signal(signal.SIGTERM, _terminate)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs begin: here they can end
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        _write_by_lines()
+        show_messages()
         return main(argv) or 0
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
