@@ -147,7 +147,7 @@ def test_undecodable_images_are_all_counted_the_rest_is_kept_and_mending_goes_on
     with pytest.raises(UserError, match=r"2 of 22 images do not decode: .*tile 1.png.*tile 20.png"):
         run_here(site)
     assert not (site / "feats/m/S.npy").exists()
-    assert [p.name for p in (site / "feats/m").rglob("*.npy")] == ["000001.npy"]
+    assert [p.name for p in (site / "feats/m").rglob("*.npz")] == ["000001.npz"]
     for i, data in good.items():
         (site / f"tile {i}.png").write_bytes(data)
     run_here(site)
@@ -163,14 +163,14 @@ def test_a_run_that_is_ended_keeps_its_batches(site, number, code):
     command = [sys.executable, ROOT / "wsi_workdir/extract.py", "--pretrained", site / "m.pth", "--config",
                site / "plain.py", "--output", site / "feats/m/S.npy", "--quiet"]
     process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not list(site.rglob("000002.npy")):
+    while process.poll() is None and not list(site.rglob("000002.npz")):
         time.sleep(0.02)
     process.send_signal(number)
     _, err = process.communicate()
     assert process.returncode == code and "Traceback" not in err
-    assert not (site / "feats/m/S.npy").exists() and len(list(site.rglob("0*.npy"))) >= 3
-    for part in site.rglob("0*.npy"):
-        assert np.load(part).shape == (8, 512)
+    assert not (site / "feats/m/S.npy").exists() and len(list(site.rglob("0*.npz"))) >= 3
+    for part in site.rglob("0*.npz"):
+        assert np.load(part)["features"].shape == (8, 512)
 
 
 def test_a_black_tile_stays_zero_and_is_named(site, capsys):

@@ -10,7 +10,6 @@ import numpy as np
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped, write_text
 from fewshot_wsi.foundation.keys import nearest_known
-from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.prepare_data.own_protocol import OwnSet, protocol_text
 from fewshot_wsi.prepare_data.publish import groups, lists, publish, table
 from fewshot_wsi.prepare_data.splits import grouped_split, stratified_split
@@ -31,12 +30,6 @@ Images whose split is neither of --splits are left out, with a notice."""
 
 def main(argv=None):
     args = parse_args(argv)
-    with locked(args.out):
-        return prepare(args)
-
-
-def prepare(args):
-    """Do all that the options ask for; the lock of the data set is held."""
     images = read_table(args)
     labels, classes = number_classes(images, args.classes)
     if len(classes) == 1:

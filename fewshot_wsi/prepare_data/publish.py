@@ -9,6 +9,7 @@ from pathlib import Path
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, replacing
 from fewshot_wsi.foundation.lists import write_list
+from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.temporary import temporary_folder, umask
 
 _READY = ".publishing"  # complete and on disk, on its way to the final names
@@ -23,7 +24,11 @@ def publish(folder, writers, *, overwrite=False):
     finished by the next call. UserError: a file exists with other content and not `overwrite`.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        return _publish(folder, writers, overwrite)
+
+
+def _publish(folder, writers, overwrite):
     if folder.is_dir():
         _move_in(folder)
     work = temporary_folder((folder if folder.is_dir() else folder.parent) / "lists")
