@@ -292,5 +292,5 @@ def in_short(evidence, main, compared, matches):
                      f"{lifted}).")
     unchecked = sorted({leak.kind for run in evidence.runs for leak in run.leaks if not leak.known})
     if unchecked:
-        lines.append(f"Leakage that could not be checked: {', '.join(unchecked)}; the section on leakage says why.")
+        lines.append(f"Leakage that could not be checked: {'; '.join(unchecked)} (the section on leakage says why).")
     return [*lines, *(f"{line}." for line in _origins(evidence.runs))]
