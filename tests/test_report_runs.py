@@ -238,7 +238,8 @@ def test_same_image_and_same_group_in_support_and_query_are_found(tmp_path):
     draw_result(tmp_path / "r", ways=2, tasks=2, queries=3, num_shots=1, supports=supports, query_rows=queries,
                 sets=same)
     run, = _evidence(tmp_path / "r").runs
-    image, group, pretraining = run.leaks
+    image, copy, group, pretraining = run.leaks
+    assert not copy.known
     assert (image.kind, image.queries, image.tasks) == ("support, same image", 1, 1)
     assert (group.kind, group.queries, group.tasks) == ("support, same group", 3, 1)
     assert not pretraining.known and "--protocol" in pretraining.why
