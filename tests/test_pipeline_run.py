@@ -3,7 +3,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -114,27 +113,6 @@ def test_dry_run_names_every_step_and_touches_nothing(tmp_path, run):
     for step in ("pretrain clp: to do", "extract clp/LC: to do", "tasks near/9-way-1-shot_wo_8: to do"):
         assert step in done.stdout
     assert sorted(p.name for p in path.parent.iterdir()) == ["clp.py", "extract.py", "fsp.py", "protocol.json"]
-
-
-def test_killed_and_started_again_it_ends_with_the_same_results(finished, tmp_path, run):
-    """kill -9 in the middle of pre-training and of meta-testing."""
-    _, whole, _ = finished
-    path = write_protocol(tmp_path / "killed")
-    for moment in ("pretrain clp: begins", "== meta_test"):
-        process = subprocess.Popen([sys.executable, "wsi_workdir/run_protocol.py", "--protocol", str(path), "--workers",
-                                    "1", "--stages", STAGES], cwd=ROOT, text=True, stdout=subprocess.PIPE)
-        assert any(line.startswith(moment) for line in process.stdout)
-        time.sleep(2)
-        process.kill()
-        process.communicate()
-    again(run, path, "--stages", STAGES)
-    mine, theirs = contents(path.parent / "workdir"), contents(whole)
-    for name in mine:
-        if name.startswith(("pretrained_weights", "extracted_feats", "tasks")) and not name.endswith(".json"):
-            assert mine[name] == theirs[name], name
-    for name in find_results(whole / "results"):
-        other = path.parent / "workdir/results" / name.relative_to(whole / "results")
-        assert np.array_equal(read_result(other).predictions, read_result(name).predictions), name
 
 
 def test_another_list_makes_what_depends_on_it_again_and_nothing_else(finished, run):
