@@ -79,9 +79,8 @@ def test_agreement_is_the_interval_of_the_difference_of_two_macro_f1():
     (0.0, 1.0, EQUIVALENT), (1.1, 1.0, EQUIVALENT), (1.5, 0.5, EQUIVALENT),  # shown to differ, but by little
     (1.2, 1.0, DIFFERENT), (0.0, 2.5, OPEN), (2.0, 2.5, OPEN), (2.6, 2.5, DIFFERENT), (2.5, 0.1, DIFFERENT)])
 def test_two_one_sided_tests_against_a_margin_of_two_points(difference, half, verdict):
-    narrow = half * 1.6449 / 1.96
     for sign in (1, -1):
-        assert verdict_of(sign * difference, half, narrow) == verdict
+        assert verdict_of(sign * difference, half) == verdict
     # the same by two t tests with many degrees of freedom
     error = half / 1.96
     p = max(stats.norm.sf((MARGIN + difference) / error), stats.norm.sf((MARGIN - difference) / error))
@@ -93,7 +92,7 @@ def test_two_figures_that_lie_apart_by_the_margin_are_rarely_called_equivalent()
     rng = np.random.default_rng(0)
     found = rng.normal(MARGIN, 0.8, 20000)
     half = 1.96 * 0.8
-    share = np.mean([verdict_of(one, half, half * 1.6449 / 1.96) == EQUIVALENT for one in found])
+    share = np.mean([verdict_of(one, half) == EQUIVALENT for one in found])
     assert 0.04 < share <= 0.055
 
 
@@ -139,6 +138,6 @@ def test_agreement_by_chance_counts_the_other_tables_of_the_task():
     table = _table(task="mixture", model="fsp", shots=1, mode="linear", classifier="Ridge")
     found, = match_published(CONFIG, _statistics(table["class_f1"]), {"support": 25000, "query": 25000})
     others = [t for t in published()["tables"] if t["task"] == "mixture" and t is not table]
-    near = sum(abs(found.f1 - t["mean_f1"]) + found.narrow <= MARGIN for t in others) / len(others)
+    near = sum(abs(found.f1 - t["mean_f1"]) + found.half * 1.6449 / 1.96 <= MARGIN for t in others) / len(others)
     assert summarise([found])["by_chance"] == pytest.approx(near, abs=0.1)
     assert summarise([])["by_chance"] == 0

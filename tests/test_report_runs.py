@@ -14,6 +14,7 @@ from fewshot_wsi.report.contrasts import comparisons, in_short
 from fewshot_wsi.report.leakage import f1_without, in_same_task
 from fewshot_wsi.report.overview import main_tables
 from fewshot_wsi.report.paired import compare_results
+from fewshot_wsi.report.published import summarise
 from fewshot_wsi.report.runs import read_evidence
 from fewshot_wsi.report.selection import grids, partners, place_of, standing
 from fewshot_wsi.report.tables import APART
@@ -137,7 +138,7 @@ def test_a_pilot_of_few_tasks_stands_beside_the_full_run_and_is_not_compared_wit
     stands = {5: stand}
     marks = {row[0].text: row[1].mark for row in main_tables(grid, stands, found.runs)[0].rows}
     assert all((marks[method] == APART) == (method in apart) for method in grid.methods)
-    said = in_short(found, [(grid, stands)], comparisons(found), [])[0]
+    said = in_short(found, [(grid, stands)], comparisons(found), summarise([]))[0]
     assert all(method in said.split("scored on other tasks")[1] for method in apart)
 
 

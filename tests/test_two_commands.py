@@ -169,3 +169,12 @@ def test_lines_of_two_streams_never_mix_within_one(tmp_path):
     for stream, word in ((shown.stdout, "out"), (shown.stderr, "err")):
         assert [line for line in lines if line.startswith(word)] == stream.splitlines()
     assert len(lines) == 800
+
+
+def test_long_names_in_any_script_have_temporary_files_and_locks_within_255_bytes(tmp_path):
+    paths = [tmp_path / ("腺癌" * 40 + f"{number}.json") for number in (1, 2)]  # 247 bytes each, equal but for the end
+    for path in paths:
+        with locked(path, wait=False):
+            write_json(path, {})
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert temporary.hidden_name(paths[0]) != temporary.hidden_name(paths[1])

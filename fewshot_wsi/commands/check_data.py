@@ -13,13 +13,14 @@ import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
 from fewshot_wsi.data_checks.cache import Cache
-from fewshot_wsi.data_checks.copies import copies_of, write_copies
+from fewshot_wsi.data_checks.copies import copies_of
 from fewshot_wsi.data_checks.findings import all_findings, compare, with_rows
 from fewshot_wsi.data_checks.measure import RECORD, Broken, measure
 from fewshot_wsi.data_checks.report import write_report
 from fewshot_wsi.data_checks.sets import load_sets
 from fewshot_wsi.data_checks.sheet import write_sheet
 from fewshot_wsi.foundation.progress import bar
+from fewshot_wsi.foundation.tables import write_table
 
 EXAMPLE = """examples:
   python tools/check_data.py data/NCT/meta/train_labeled.txt data/NCT/meta/test_labeled.txt --out reports/nct
@@ -40,7 +41,7 @@ def main(argv=None):
     sheets = {}
     for checked in bar(sets, desc="contact sheets", quiet=args.quiet):
         stem = f"{args.out}_" + re.sub(r"[^\w.-]+", "_", checked.name)
-        write_copies(Path(f"{stem}_copies.csv"), copies_of(checked, measured))
+        write_table(f"{stem}_copies.csv", ("path", "group"), copies_of(checked, measured))
         sheet = Path(f"{stem}.png")
         write_sheet(sheet, checked, measured.usable[checked.rows])
         sheets[checked.name] = sheet.name

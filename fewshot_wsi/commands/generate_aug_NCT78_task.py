@@ -54,7 +54,7 @@ def main(argv=None):
         print(f"{plan.path}: {tasks.num_tasks} tasks {how}")
     else:
         settings = RunSettings(protocol, TASK, model, num_shots=args.num_shots, num_task=args.num_task, novel=novel,
-                            aug_times=views + 1, sampling=plan.sampling, task_folder=args.task_out_dir)
+                               aug_times=views + 1, sampling=plan.sampling, task_folder=args.task_out_dir)
         tasks = Inputs().prepare(settings).tasks
         print(f"{plan.path}: {tasks.num_tasks} tasks, {views} augmented views of their support tiles are there")
     if args.export_legacy:

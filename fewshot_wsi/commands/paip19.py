@@ -39,7 +39,7 @@ def main(argv=None):
 def prepare(args):
     """Do all that the options ask for; the lock of the data set is held."""
     settings = CuttingSettings(args.tiles, args.tile, args.stride or args.tile, args.target_mpp, args.mpp, args.purity,
-                        args.min_tissue, args.seed, tuple(args.xml_layers or ()))
+                               args.min_tissue, args.seed, tuple(args.xml_layers or ()))
     paths, folder = find_slides(args.slides), args.out / "data"
     jobs, left_out = plan(paths, args.annotations or args.slides)
     names = sorted({path.stem for path in paths})

@@ -1,15 +1,12 @@
 """Tables of copies: which images of a list have the content, or nearly the content, of others under another name."""
 
-import csv
-
 import numpy as np
-
-from fewshot_wsi.foundation.files import replacing
 
 
 def copies_of(checked, measured):
     """[(path, group)] of the images of a CheckedList that have copies among all measured images, in the list's order.
 
+    A table without rows says that there are no copies.
     Images of one group are copies of each other, in whatever list they are; the group is named by its contents.
     """
     sizes = np.bincount(measured.near)
@@ -19,9 +16,3 @@ def copies_of(checked, measured):
     names = {number: f"copy-{min(digests)[:12]}" for number, digests in members.items()}
     rows = zip(checked.images.names, measured.near[checked.rows].tolist(), strict=True)
     return list(dict.fromkeys((name, names[number]) for name, number in rows if number in names))
-
-
-def write_copies(path, rows):
-    """CSV path,group; a table without rows says that there are no copies."""
-    with replacing(path, "w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream, lineterminator="\n").writerows([("path", "group"), *rows])

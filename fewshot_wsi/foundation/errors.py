@@ -78,7 +78,8 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
     SIGINT, 143 for SIGTERM.
     Use as `sys.exit(run_command(main))`.
     """
-    previous, sys.unraisablehook = signal.getsignal(signal.SIGTERM), _send_again
+    previous, hook = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+    sys.unraisablehook = _send_again
     try:
         signal.signal(signal.SIGTERM, _terminate)
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's background jobs begin: here they can end
@@ -106,3 +107,4 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
         return 2
     finally:
         signal.signal(signal.SIGTERM, previous)
+        sys.unraisablehook = hook

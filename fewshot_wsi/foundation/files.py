@@ -76,6 +76,12 @@ def file_sha256(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def file_stamp(path: str | Path) -> list[int]:
+    """Size, time of change and time of status change: a file whose stamp stays need not be read again."""
+    stat = os.stat(path)
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
 def weights_sha256(path: str | Path) -> str:
     """Hash of an encoder's weights: of the file, or of the settings and weights in the folder of a model."""
     path = Path(path)

@@ -11,6 +11,7 @@ from typing import IO
 import portalocker
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.temporary import hidden_name
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ def locked(path: str | Path, wait: bool = True) -> Iterator[None]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock_file = path.parent / f".{path.name[:200]}.lock"
+    lock_file = path.parent / f"{hidden_name(path)}.lock"
     held = _acquire(lock_file, path, wait)
     try:
         yield

@@ -2,10 +2,11 @@
 
 import csv
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import replacing
 
 DELIMITERS = (",", ";", "\t")
 
@@ -38,6 +39,14 @@ def read_table(path: str | Path, columns: Collection[str],
                 for values in rows if any(value.strip() for value in values)]
     except (csv.Error, TypeError) as error:  # TypeError: a delimiter that is none
         raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
+
+
+def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Write a CSV with LF ends in one move. header: column names; rows: as many values as columns each."""
+    with replacing(path, "w", encoding="utf-8", newline="") as stream:
+        lines = csv.writer(stream, lineterminator="\n")
+        lines.writerow(header)
+        lines.writerows(rows)
 
 
 def unique_rows(rows: Iterable[tuple[int, dict[str, str]]], key: str, path: str | Path) -> None:

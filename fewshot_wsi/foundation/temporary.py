@@ -6,6 +6,7 @@ same namespace sees whether the owner still lives; names of other hosts and cont
 
 import contextlib
 import functools
+import hashlib
 import os
 import platform
 import re
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 _NAME = re.compile(r"\.(?P<where>[A-Za-z0-9]*-\d+)-(?P<pid>\d+)-\w+\.tmp$")
-_LONGEST = 80  # characters of the final name in a temporary one: file names end at 255 bytes
+_LONGEST = 120  # bytes of the final name in a hidden one: file names end at 255
 
 
 def temporary_file(path: str | Path) -> tuple[int, str]:
@@ -44,6 +45,15 @@ def remove_leftovers(folder: str | Path) -> None:
                     os.unlink(entry.path)
 
 
+def hidden_name(path: str | Path) -> str:
+    """The name of `path` behind a dot; a long one is cut, and tells itself apart by a hash."""
+    name = Path(path).name
+    if len(os.fsencode(name)) > _LONGEST:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        name = f"{os.fsencode(name)[:_LONGEST].decode(errors='ignore')}-{digest}"
+    return f".{name}"
+
+
 def umask() -> int:
     """The rights that new files of this process lack: temporary ones have fewer, and get these when they are done."""
     mask = os.umask(0)
@@ -52,7 +62,7 @@ def umask() -> int:
 
 
 def _prefix(path):
-    return f".{path.name[:_LONGEST]}.{_here()}-{os.getpid()}-"
+    return f"{hidden_name(path)}.{_here()}-{os.getpid()}-"
 
 
 def _here():

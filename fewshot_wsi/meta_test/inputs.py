@@ -62,9 +62,7 @@ class Inputs:
         UserError: something it reads is missing (naming the command that makes it), damaged, or does not belong to the
         rest.
         """
-        s, protocol, family = settings, settings.protocol, settings.family
-        if saw_novel(s.model, s.tag, protocol.models.get(s.model)):
-            self._warn_once(novel_warning(s.model, s.task, ", ".join(s.classes[label] for label in s.novel)))
+        s, family = settings, settings.family
         names = (family.support, family.query)
         (support_labels, xs_hash, dim), (query_labels, xq_hash, query_dim) = (self._set(s, name) for name in names)
         if dim != query_dim:
@@ -251,6 +249,7 @@ class Inputs:
             sets["base"] = base
         if saw_novel(s.model, s.tag, protocol.models.get(s.model)):
             sets["novel_seen"] = True
+            self._warn_once(novel_warning(s.model, s.task, ", ".join(s.classes[label] for label in s.novel)))
         encoder = read_provenance(protocol.features_file(s.model, family.support))
         for line in origin_warnings(s.model, encoder, sets):
             self._warn_once(line)

@@ -20,8 +20,24 @@ from lowshot.tasks import task_stem
 LATENT = ("sampled", "expected")
 
 
+class _OfTask:
+    """What follows from a protocol, a task of it and the novel classes."""
+
+    @property
+    def family(self):
+        return self.protocol.family(self.task)
+
+    @property
+    def classes(self):
+        return self.protocol.classes_of(self.family.support)
+
+    @property
+    def tag(self):
+        return novel_tag(self.novel) if self.novel else None
+
+
 @dataclass
-class TaskPlan:
+class TaskPlan(_OfTask):
     """One task file: what is sampled, from what, and where it lies. None stands for what the protocol says."""
     protocol: Protocol
     task: str
@@ -38,18 +54,6 @@ class TaskPlan:
         _check_choices(self, sampling=SAMPLING)
         _check_numbers(self, "num_shots", "num_tasks")
         self.novel = classes_in(self.novel)
-
-    @property
-    def family(self):
-        return self.protocol.family(self.task)
-
-    @property
-    def classes(self):
-        return self.protocol.classes_of(self.family.support)
-
-    @property
-    def tag(self):
-        return novel_tag(self.novel) if self.novel else None
 
     @property
     def stem(self):
@@ -83,7 +87,7 @@ class TaskPlan:
 
 
 @dataclass
-class RunSettings:
+class RunSettings(_OfTask):
     """One run. See `config` for what goes into its result. None stands for what the protocol says."""
     protocol: Protocol
     task: str
@@ -140,18 +144,6 @@ class RunSettings:
             given = getattr(self, name)
             if given and Path(given).absolute() == Path(self.protocol.workdir, folder).absolute():
                 setattr(self, name, None)
-
-    @property
-    def family(self):
-        return self.protocol.family(self.task)
-
-    @property
-    def classes(self):
-        return self.protocol.classes_of(self.family.support)
-
-    @property
-    def tag(self):
-        return novel_tag(self.novel) if self.novel else None
 
     @property
     def plan(self):

@@ -113,11 +113,16 @@ class Sources:
     def _copies(self, path, tables, root):
         """Key of each image of a list: its group of copies, or the image itself, below `root`."""
         def make():
-            groups = {}
-            for table in tables:
-                groups |= read_groups(table)
-            return [groups.get(plain_path(name)) or (os.path.realpath(root), name) for name in self._list(path).names]
+            read, folder = [self._table(table) for table in tables], os.path.realpath(root)
+            if None in read:
+                return None
+            groups = {image: group for table in read for image, group in table.items()}
+            return [groups.get(plain_path(name)) or (folder, name) for name in self._list(path).names]
         return self._once(("copies", path, tables, root), make)
+
+    def _table(self, table):
+        """dict from path to group of a CSV file; None, with a notice, where it cannot be read."""
+        return self._once(("groups", table), lambda: read_groups(table))
 
     def _owners(self, path, kind, tables, slide):
         make = {"group": lambda: self._groups(path, tables),
@@ -128,7 +133,7 @@ class Sources:
         """Group of each image of a list; an image without one is a group of its own. None where none has one."""
         names, groups = self._list(path).names, {}
         for table in tables:
-            groups |= self._once(("groups", table), lambda table=table: read_groups(table)) or {}
+            groups |= self._table(table) or {}
         found = [groups.get(plain_path(name)) or (name,) for name in names]
         alone = sum(isinstance(group, tuple) for group in found)
         if groups and alone:

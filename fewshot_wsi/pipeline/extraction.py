@@ -158,4 +158,4 @@ def run_jobs(jobs, name, weights, request):
     encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed, request.trust,
                             request.runtime)
     extract(jobs, encoder, ExtractionSettings(request.overwrite, pick_workers(request.workers, recipe),
-                                    request.batch_size or recipe.batch_size, request.quiet))
+                                              request.batch_size or recipe.batch_size, request.quiet))

@@ -1,15 +1,15 @@
 """All lists of a data set appear together or not at all, and nothing that exists is replaced unasked."""
 
 import contextlib
-import csv
 import os
 import shutil
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import file_sha256, replacing
+from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import write_list
 from fewshot_wsi.foundation.locks import locked
+from fewshot_wsi.foundation.tables import write_table
 from fewshot_wsi.foundation.temporary import temporary_folder, umask
 
 _READY = ".publishing"  # complete and on disk, on its way to the final names
@@ -70,12 +70,7 @@ def groups(members, name="groups.csv"):
 
 def table(name, header, rows):
     """Writer of a CSV file. header: column names. rows: tuples, as many values as columns."""
-    def write(path):
-        with replacing(path, "w", encoding="utf-8", newline="") as stream:
-            lines = csv.writer(stream, lineterminator="\n")
-            lines.writerow(header)
-            lines.writerows(rows)
-    return {name: write}
+    return {name: lambda path: write_table(path, header, rows)}
 
 
 def _move_in(folder):

@@ -6,7 +6,7 @@ import numpy as np
 
 from fewshot_wsi.meta_test.origins import novel_warning, origin_warnings
 from fewshot_wsi.report.overview import CLOSED, chance_of, percent, with_half
-from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN, match_published, summarise
+from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN, match_published
 from fewshot_wsi.report.selection import SANITY, partners, place_of
 from fewshot_wsi.report.tables import Cell, Column, Table, figure, number_cell, text_cell
 from lowshot.comparison import ALPHA, holm
@@ -146,8 +146,8 @@ def published_matches(runs, sources):
     return matches
 
 
-def published_table(matches):
-    counts = summarise(matches)
+def published_table(matches, counts):
+    """counts: `published.summarise` of the matches."""
     table = Table("published", "Against the paper", (
         f"{counts['matched']} of the {counts['published']} published tables were run here, {counts['comparable']} of "
         f"them on sets that are known to have the published size: {_verdicts(counts)}. Equivalent: two one-sided tests "
@@ -260,8 +260,11 @@ def _listed(names, most=8):
     return ", ".join([*names[:most], *more])
 
 
-def in_short(evidence, main, compared, matches):
-    """Sentences that say what came out, no more than the intervals allow. main: [(Grid, {shots: Standing})]."""
+def in_short(evidence, main, compared, counts):
+    """Sentences that say what came out, no more than the intervals allow.
+
+    main: [(Grid, {shots: Standing})]. counts: `published.summarise` of the matches.
+    """
     lines = []
     for grid, stands in main:
         shots = grid.shots[-1]
@@ -277,8 +280,7 @@ def in_short(evidence, main, compared, matches):
                      + (f"; on these images not distinguishable from it: {alike}" if alike else "")
                      + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
     lines += verdict_lines(compared)
-    if matches:
-        counts = summarise(matches)
+    if counts["matched"]:
         of_them = f": {_verdicts(counts)}" if counts["comparable"] else ", so none can be compared"
         lines.append(f"Against the paper: {counts['matched']} of {counts['published']} published tables run, "
                      f"{counts['comparable']} of them on sets of the published size{of_them}.")

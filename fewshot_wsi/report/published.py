@@ -24,6 +24,7 @@ from importlib.resources import files
 from scipy import stats
 
 MARGIN = 2.0  # points of F1 within which two figures count as the same
+NARROW = float(stats.norm.ppf(0.95) / stats.norm.ppf(0.975))  # a 90 % half-width, of the 95 % one
 EQUIVALENT, DIFFERENT, OPEN = "equivalent", "different", "open"
 
 
@@ -50,21 +51,16 @@ class Match:
         return math.hypot(self.macro_ci95, ratio * self.table["mean_ci95"])
 
     @property
-    def narrow(self):
-        """90 % half-width of the difference, for two one-sided tests at 5 %."""
-        return None if self.half is None else self.half * stats.norm.ppf(0.95) / stats.norm.ppf(0.975)
-
-    @property
     def verdict(self):
         """EQUIVALENT, DIFFERENT or OPEN."""
-        return verdict_of(self.difference, self.half, self.narrow)
+        return verdict_of(self.difference, self.half)
 
 
-def verdict_of(difference, half, narrow):
-    """EQUIVALENT, DIFFERENT or OPEN, of a difference with its 95 % and 90 % half-widths; None: a single task."""
+def verdict_of(difference, half):
+    """EQUIVALENT, DIFFERENT or OPEN, of a difference with its 95 % half-width; None: a single task."""
     if half is None:
         return OPEN
-    if abs(difference) + narrow <= MARGIN:
+    if abs(difference) + NARROW * half <= MARGIN:
         return EQUIVALENT
     return DIFFERENT if abs(difference) > half else OPEN
 

@@ -29,7 +29,7 @@ class Content:
     class_tables: list
     ablations: object
     published: object
-    matches: list
+    published_counts: dict  # `published.summarise`
     leakage: object
     leakage_lines: list
     sanity: object
@@ -53,15 +53,17 @@ def make_content(evidence, sources, target=None, pictures=()):
     runs = evidence.runs
     grids = selection.grids(runs)
     matches = contrasts.published_matches(runs, sources)
+    counts = summarise(matches)
     compared = contrasts.comparisons(evidence)
     stands = [(grid, {shots: selection.standing(grid, shots, runs) for shots in grid.shots}) for grid in grids]
     best = [selection.best_run(grid, stand[grid.shots[-1]], runs) for grid, stand in stands]
     return Content(
-        evidence=evidence, in_short=contrasts.in_short(evidence, stands, compared, matches),
+        evidence=evidence, in_short=contrasts.in_short(evidence, stands, compared, counts),
         main_tables=[table for each in stands for table in overview.main_tables(*each, runs)], comparisons=compared,
         gain_tables=[table for grid in grids for table in contrasts.gain_tables(grid, runs)],
         class_tables=[table for grid in grids for table in overview.class_tables(grid, runs)],
-        ablations=ablations.ablation_table(runs), published=contrasts.published_table(matches), matches=matches,
+        ablations=ablations.ablation_table(runs), published=contrasts.published_table(matches, counts),
+        published_counts=counts,
         leakage=contrasts.leakage_table(runs), leakage_lines=contrasts.leakage_lines(runs),
         sanity=contrasts.sanity_table(runs), all_runs=overview.all_runs(runs, target),
         provenance=overview.provenance(runs, sources), figures=figures.draw_all(runs, grids, best, matches),
@@ -141,7 +143,7 @@ def _write_confusion(path, runs):
 def summary(content):
     """What programs read: JSON-able dict; F1 and intervals are fractions, as in the results."""
     return {"schema": 1, "notices": content.evidence.notices, "in_short": content.in_short,
-            "published": summarise(content.matches), "tables": sorted(table.key for table in content.tables),
+            "published": content.published_counts, "tables": sorted(table.key for table in content.tables),
             "runs": [_run_summary(run, number) for number, run in enumerate(content.evidence.runs, 1)],
             "comparisons": [{column.label: cell.values[0] if column.parts else cell.text
                              for column, cell in zip(content.comparisons.columns, row, strict=True)}

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import file_sha256
+from fewshot_wsi.foundation.files import file_sha256, file_stamp
 from fewshot_wsi.foundation.seeds import generator
 from openselfsup.images import BrokenImage, decode_image, read_bytes
 from openselfsup.transforms import Pipeline
@@ -72,8 +72,7 @@ class ListedTiles:
 def _hash_of(path):
     """SHA-256 of a file; a file whose size and times stay is read once."""
     try:
-        stat = os.stat(path)
-        return _hash_once(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        return _hash_once(path, *file_stamp(path))
     except OSError:
         return ""
 
