@@ -117,6 +117,18 @@ def _freedom(units, tasks):
     return min(units.count, tasks) - 1
 
 
+def half_width(variance: float, freedom: int, level: float = LEVEL) -> float:
+    """Half-width of a t interval of that variance of the mean and so many degrees of freedom."""
+    return float(_t(level, freedom) * math.sqrt(variance))
+
+
+def open_variance(scores: np.ndarray, sides: list[tuple[float, float]]) -> float:
+    """Variance behind the open interval by the formula: s^2 / T + sum_sides max(excess + k * noise, 0).
+
+    scores: (T,); sides: `unit_variance`."""
+    return float(scores.var(ddof=1)) / len(scores) + _units_share(sides)
+
+
 def open_interval(scores: np.ndarray, influence: "Influence", units: "Units", level: float = LEVEL) -> "Interval":
     """Open interval by the formula; see the module's docstring.
 
@@ -128,7 +140,7 @@ def open_interval(scores: np.ndarray, influence: "Influence", units: "Units", le
         return Interval(float(scores.mean()), None, units.count, why)
     sides = unit_variance(influence, units)
     known = scores.var(ddof=1) / len(scores) + _units_share(sides, noise=0)
-    variance = known + _units_share(sides) - _units_share(sides, noise=0)
+    variance = open_variance(scores, sides)
     found = _interval(scores.mean(), variance, _freedom(units, len(scores)), units.count, level, FORMULA)
     return replace(found, note=FEW_TASKS) if known < variance / 2 else found
 

@@ -159,7 +159,7 @@ FIRST = "patient 0/Tumör/0, x.png"
     ([("../x.png", "a")], ("path", "label"), "leads out of tiles"),
     ([("/etc/x.png", "a")], ("path", "label"), "does not lie below tiles"),
     ([("none.png", "a"), (FIRST, "a")], ("path", "label"), "1 of 2 images are not below tiles, .* is 'none.png'"),
-    ([(FIRST, "a")], ("file", "label"), r"must name the columns path,label\[,group\]\[,split\]; it names file,label"),
+    ([(FIRST, "a")], ("file", "label"), r"columns path,label\[,split\]\[,centre\].*; it names file,label"),
     ([], ("path", "label"), "no image below the first line"),
     ([], (), "it names nothing"),
 ])

@@ -60,7 +60,7 @@ class World:
 
 def _leaks(result, sources):
     """Leaks by kind: whether they are known and how many queries they affect, or why they are not."""
-    found = find_leaks(result, sources.units(result), sources)
+    found = find_leaks(result, sources)
     return {leak.kind: leak.queries if leak.known else leak.why for leak in found}
 
 
@@ -78,7 +78,7 @@ def test_a_patient_that_was_trained_on_is_found_through_the_table_of_any_set_of_
     sources = Sources(world.protocol(**tables, fsp=world.trained(["new.png"])))
     assert _leaks(result, sources)["pre-training, same group"] == 4
     alone = Sources(world.protocol(query=tables["query"], fsp=world.trained(["new.png"])))
-    assert "no groups or slides" in _leaks(result, alone)["pre-training, same group"]
+    assert "no patients, groups or slides" in _leaks(result, alone)["pre-training, same group"]
 
 
 @pytest.mark.parametrize(("root", "prefix", "slides"), [
@@ -164,7 +164,7 @@ def test_f1_with_and_without_affected_queries_are_of_the_same_tasks(world):
     same = {"query": "train"}
     result = world.result(supports=((0, 1, 10, 11), (3, 4, 13, 14)),
                           queries=((0, 1, 10, 12), (3, 5, 15, 16)), **same)
-    leak = next(leak for leak in find_leaks(result, Sources().units(result), Sources())
+    leak = next(leak for leak in find_leaks(result, Sources())
                 if leak.kind == "support, same image")
     assert (leak.queries, leak.tasks, leak.kept) == (4, 2, 1)  # the first task loses its first class
     assert leak.f1 == pytest.approx(result.f1[1].mean())

@@ -11,7 +11,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped, write_text
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.prepare_data.own_protocol import OwnSet, protocol_text
-from fewshot_wsi.prepare_data.publish import groups, lists, publish, table
+from fewshot_wsi.prepare_data.publish import lists, publish, table
 from fewshot_wsi.prepare_data.splits import grouped_split, stratified_split
 from fewshot_wsi.prepare_data.table import from_csv, from_folders, number_classes, with_groups
 
@@ -20,7 +20,7 @@ EXAMPLE = """examples:
   python tools/prepare_data/folder.py tiles --name mine              # tiles/<class>/…, a fifth of each class held out
   python tools/prepare_data/folder.py tiles --name mine --class_part 1 --group_part 0    # tiles/<patient>/<class>/…
   python tools/prepare_data/folder.py tiles --name mine --class_part 1 --split_part 0    # tiles/{train,test}/<class>/…
-  python tools/prepare_data/folder.py tiles --name mine --csv tiles.csv  # path,label[,group][,split]
+  python tools/prepare_data/folder.py tiles --name mine --csv tiles.csv  # path,label[,patient][,slide][,split]
 then
   python wsi_workdir/run_protocol.py --protocol data/mine/meta/protocol.py
 
@@ -43,7 +43,8 @@ def main(argv=None):
                **table("classes.csv", ("label", "class", "train", "test"),
                        [(label, name, *counts[:, label]) for label, name in enumerate(classes)])}
     if images.groups:
-        writers |= groups(dict(zip(images.paths, images.groups, strict=True)))
+        rows = zip(images.paths, *images.owners.values(), strict=True)
+        writers |= table("groups.csv", ("path", *images.owners), rows)
     own = describe(args, classes, counts, bool(images.groups))
     writers["protocol.py"] = lambda path: write_text(path, protocol_text(own))
     outcome = publish(args.out / "meta", writers, overwrite=args.overwrite)
@@ -60,7 +61,7 @@ def parse_args(argv):
                         help="which folder of a path names the class, 0 the first, -1 the last (default: 0)")
     parser.add_argument("--group_part", type=int, help="which folder names the group (slide, patient)")
     parser.add_argument("--split_part", type=int, help="which folder names the split")
-    parser.add_argument("--groups", type=Path, help="CSV path,group (slide, patient, original tile)")
+    parser.add_argument("--groups", type=Path, help="CSV path and one or more of centre, patient, group, slide")
     parser.add_argument("--splits", nargs=2, default=("train", "test"), metavar=("TRAIN", "TEST"),
                         help="what the two sides are called in the CSV or folders (default: train test)")
     parser.add_argument("--classes", nargs="+", help="class names in label order (default: sorted, numbers by value)")
@@ -79,7 +80,7 @@ def parse_args(argv):
     if args.seed < 0:
         parser.error("--seed is a whole number from 0")
     if args.csv and (args.group_part is not None or args.split_part is not None):
-        parser.error("--group_part and --split_part read folders; a CSV has columns group and split")
+        parser.error("--group_part and --split_part read folders; a CSV has columns of its own")
     args.out = args.out or Path("data", args.name)
     args.models = dict(map(named_model, args.models))
     return args

@@ -1,6 +1,8 @@
-"""Image lists (`path` or `path label` a line) and group tables (CSV `path,group`)."""
+"""Image lists (`path` or `path label` a line) and group tables (CSV `path` and one or more of OWNERS)."""
 
+import logging
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,10 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
 from fewshot_wsi.foundation.tables import plain_path, read_table, unique_rows
 
+logger = logging.getLogger(__name__)
+
+OWNERS = ("centre", "patient", "group", "slide")  # what may own several images, outermost first
+KEPT_TOGETHER = OWNERS[1:]  # where one of these is on both sides, answers leak; a centre is not such a thing
 _LABELED = re.compile(r"^(.*\S)\s+(\d+)$")
 
 
@@ -68,17 +74,55 @@ def check_labels(labels: np.ndarray, num_classes: int, path: str | Path) -> None
                         f"0 … {num_classes - 1} ({wrong.size} such rows); correct the list or the protocol's classes")
 
 
-def read_groups(path: str | Path) -> dict[str, str]:
-    """CSV with the columns `path` and `group`: dict from path (see `tables.plain_path`) to group name.
+def read_owners(path: str | Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """CSV with the column `path` and one or more of OWNERS: ({column: {path: name}}, notices of `owners_of`).
 
-    UserError: an image that is named twice, with two groups; a row without path."""
-    rows = read_table(path, ("path", "group"), ("path", "group"))
+    Paths are as `tables.plain_path` has them. UserError: an image that is named twice, with two owners; a row without
+    path; no column of OWNERS.
+    """
+    rows = read_table(path, ("path", *OWNERS), ("path",))
     nameless = next((line for line, row in rows if not row["path"]), None)
     if nameless:
         raise UserError(f"{path}, line {nameless}: no path")
     rows = [(line, {**row, "path": plain_path(row["path"])}) for line, row in rows]
     unique_rows(rows, "path", path)
-    return {row["path"]: row["group"] for _, row in rows}
+    owners, notices = owners_of([row for _, row in rows], path)
+    if rows and not owners:
+        raise UserError(f"{path}: the first line names no column of {', '.join(OWNERS)} beside path")
+    paths = [row["path"] for _, row in rows]
+    return {kind: dict(zip(paths, names, strict=True)) for kind, names in owners.items()}, notices
+
+
+def owners_of(rows: Sequence[Mapping[str, str]], path: str | Path) -> tuple[dict[str, list[str]], list[str]]:
+    """({kind of OWNERS: name for each row, '' where none is given}, notices) of the rows of the table `path`.
+
+    A slide whose name occurs in several patients, or a patient in several centres, is another one in each: its name
+    becomes 'patient/slide', and a notice says so.
+    """
+    found = {kind: [row[kind] for row in rows] for kind in OWNERS if rows and kind in rows[0]}
+    notices = []
+    for outer, inner in (("centre", "patient"), ("patient", "slide")):
+        if outer in found and inner in found:
+            places = defaultdict(set)
+            for whole, part in zip(found[outer], found[inner], strict=True):
+                places[part].add(whole)
+            twice = {part for part, wholes in places.items() if part and len(wholes) > 1}
+            found[inner] = [f"{whole}/{part}" if part in twice else part
+                            for whole, part in zip(found[outer], found[inner], strict=True)]
+            if twice:
+                notices.append(f"{path}: the name of {len(twice)} {inner}s occurs in several {outer}s, the first is "
+                               f"{min(twice)!r}; it counts as another {inner} in each")
+    return found, notices
+
+
+def read_groups(path: str | Path) -> dict[str, str]:
+    """{path: name} of the column of a group table that keeps images together: patient, else group, slide, centre.
+
+    UserError as `read_owners`."""
+    owners, notices = read_owners(path)
+    for notice in notices:
+        logger.warning(notice)
+    return next((owners[kind] for kind in (*KEPT_TOGETHER, "centre") if kind in owners), {})
 
 
 def groups_of(names: Sequence[str], table: Mapping[str, str], path: str | Path) -> np.ndarray:

@@ -9,6 +9,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
 
 DELIMITERS = (",", ";", "\t")
+_SPELLINGS = {"center": "centre"}
 
 
 def read_table(path: str | Path, columns: Collection[str],
@@ -33,7 +34,7 @@ def read_table(path: str | Path, columns: Collection[str],
     delimiter = given or _delimiter(lines[0] if lines else "", columns)
     try:
         rows = csv.reader(lines, delimiter=delimiter, strict=True)
-        header = [name.strip().lower() for name in next(rows, [])]
+        header = [_column(name) for name in next(rows, [])]
         _check_header(path, header, columns, required)
         return [(rows.line_num + skipped, _row(path, rows.line_num + skipped, header, values, columns))
                 for values in rows if any(value.strip() for value in values)]
@@ -63,10 +64,16 @@ def plain_path(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/").removeprefix("./"))
 
 
+def _column(name):
+    """A column's name as it is compared."""
+    name = name.strip().lower()
+    return _SPELLINGS.get(name, name)
+
+
 def _delimiter(head, columns):
     """The one that splits a first line into the most of the known columns."""
     def known(delimiter):
-        return len({name.strip().strip('"').lower() for name in head.split(delimiter)} & set(columns))
+        return len({_column(name.strip().strip('"')) for name in head.split(delimiter)} & set(columns))
     return max(DELIMITERS, key=known)
 
 

@@ -12,12 +12,12 @@ def make_design(plan, tasks, sets, class_groups, sources):
     """Design of the tasks of a TaskPlan.
 
     tasks: the TaskSet as sampled, whose seed and group tables count. sets: `results.Result.sets`. class_groups: name ->
-    class numbers. sources: `sources.Sources`, which knows the units: groups or slides where both sets know them,
-    single images else.
+    class numbers. sources: `sources.Sources`, which knows the units.
     """
     tables = tasks.meta.get("groups", (None, None))
     support, query = pools_of(replace(plan, groups=tables[0] if tables[0] == tables[1] else None))
-    named = _Named(sets, {"task": plan.task}, plan.classes, tasks.support, tasks.query, tasks.query_labels)
+    named = _Named(sets, {"task": plan.task, "sampling": plan.sampling}, plan.classes, tasks.support, tasks.query,
+                   tasks.query_labels)
     unit = sources.unit(named)
     units = [support.images, query.images] if unit == "image" else sources.numbers(named, unit)
     family = plan.family

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.lists import read_groups, read_list, slides_of
+from fewshot_wsi.foundation.lists import OWNERS, read_groups, read_list, read_owners, slides_of
 from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.foundation.tables import plain_path
-from lowshot.influence import GROUPED, build_units
+from lowshot.influence import FEWEST_UNITS, GROUPED, build_units
 
 SIDES = ("support", "query")
 COPY = "copy"  # images that are copies of each other, by a table of tools/check_data.py
-KINDS = ("group", "slide")  # what may own several images: the first that is known counts
 
 
 class Sources:
@@ -82,7 +81,7 @@ class Sources:
         return listed.names
 
     def keys(self, result, side, unit):
-        """Key of each row of `side`, equal where the `unit` ('image' or of KINDS) is the same; None where unknown."""
+        """Key of each row of `side`, equal where the `unit` (image, COPY, of OWNERS) is alike; None where unknown."""
         if self.names(result, side) is None:
             return None
         path, name = result.sets[f"{side}_list"], result.sets[side]
@@ -121,38 +120,66 @@ class Sources:
         return self._once(("copies", path, tables, root), make)
 
     def _table(self, table):
-        """dict from path to group of a CSV file; None, with a notice, where it cannot be read."""
+        """dict from path to group of a table of copies; None, with a notice, where it cannot be read."""
         return self._once(("groups", table), lambda: read_groups(table))
 
-    def _owners(self, path, kind, tables, slide):
-        make = {"group": lambda: self._groups(path, tables),
-                "slide": lambda: None if slide is None else slides_of(self._list(path).names, slide, path).tolist()}
-        return self._once(("owners", path, kind, tables, slide), make[kind])
+    def _table_of_owners(self, table):
+        """{kind of OWNERS: {path: name}} of a group table; None, with a notice, where it cannot be read."""
+        def make():
+            owners, notices = read_owners(table)
+            for notice in notices:
+                self._notice(notice)
+            return owners
+        return self._once(("table of owners", table), make)
 
-    def _groups(self, path, tables):
-        """Group of each image of a list; an image without one is a group of its own. None where none has one."""
-        names, groups = self._list(path).names, {}
-        for table in tables:
-            groups |= self._table(table) or {}
-        found = [groups.get(plain_path(name)) or (name,) for name in names]
-        alone = sum(isinstance(group, tuple) for group in found)
-        if groups and alone:
-            self._notice(f"{', '.join(tables)}: {alone} of {len(names)} images of {path} have no group there; " + (
-                "each counts as a group of its own" if alone < len(names) else "groups are left out"))
-        return found if alone < len(names) else None
+    def _owners(self, path, kind, tables, slide):
+        """Key of the owner (`kind` of OWNERS) of each image of a list; slides may be a component of its path."""
+        def make():
+            found = self._named_owners(path, kind, tables)
+            if found is None and kind == "slide" and slide is not None:
+                return slides_of(self._list(path).names, slide, path).tolist()
+            return found
+        return self._once(("owners", path, kind, tables, slide), make)
+
+    def _named_owners(self, path, kind, tables):
+        """Owner of each image of a list; an image without one is alone. None where none has one."""
+        names, owners = self._list(path).names, {}
+        read = [found[kind] for found in map(self._table_of_owners, tables) if found and kind in found]
+        for found in read:
+            owners |= found
+        keys = [owners.get(plain_path(name)) or (name,) for name in names]
+        alone = sum(isinstance(key, tuple) for key in keys)
+        if read and alone:
+            self._notice(f"{', '.join(tables)}: {alone} of {len(names)} images of {path} have no {kind} there; " + (
+                f"each counts as a {kind} of its own" if alone < len(names) else f"{kind}s are left out"))
+        return keys if alone < len(names) else None
+
+    def known_owners(self, result):
+        """Kinds of OWNERS that both sets of a result know, outermost first."""
+        return [kind for kind in OWNERS if all(self.keys(result, side, kind) is not None for side in SIDES)]
 
     def unit(self, result):
-        """Of KINDS the first that both sets of a result know; 'image', with a notice, where at most one set does."""
-        known = [[kind for kind in KINDS if self.keys(result, side, kind) is not None] for side in SIDES]
-        both = [kind for kind in known[0] if kind in known[1]]
-        if not both and any(known):
+        """What the open interval of a result samples anew: the outermost kind of OWNERS that both sets know and of
+        which every class has `influence.FEWEST_UNITS` among the tasks, else the outermost one known; 'image' where
+        there is none, with a notice where one set alone knows some."""
+        known = self.known_owners(result)
+        if not known and any(self.keys(result, side, kind) is not None for side in SIDES for kind in OWNERS):
             self._notice(f"{result.config['task']}: no kind of group is known for both its support and its query set, "
                          "so intervals and leakage go by single images")
-        return both[0] if both else "image"
+        enough = (kind for kind in known if self.units(result, kind).count >= FEWEST_UNITS)
+        return next(enough, known[0] if known else "image")
 
-    def units(self, result):
-        """`intervals.Units` of a result's tasks: groups or slides where both sets know them, single images else."""
+    def not_covered(self, result):
+        """[(kind, units of the class with fewest)] of the owners outside of `unit`, outermost first: an open interval
+        says nothing about new ones of these."""
+        known = self.known_owners(result)
         unit = self.unit(result)
+        outside = known[:known.index(unit)] if unit in known else []
+        return [(kind, self.units(result, kind).count) for kind in outside]
+
+    def units(self, result, unit=None):
+        """`influence.Units` of a result's tasks. unit: 'image' or of OWNERS; by default `self.unit(result)`."""
+        unit = unit or self.unit(result)
         support, query = result.supports, result.queries
         numbers = self.numbers(result, unit)
         if numbers is None:  # images of two sets, held for different ones
@@ -172,7 +199,7 @@ class Sources:
 
     def seen(self, result, unit):
         """(N,) bool: which images of the query set are themselves among those that the model was pre-trained on, or
-        (`unit` of KINDS) share their group or slide with one. None where that is unknown.
+        (`unit` of OWNERS) share their patient, group or slide with one. None where that is unknown.
 
         Groups and slides are for training images below the root of the query set: there paths are of one form.
         """

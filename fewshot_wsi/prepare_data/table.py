@@ -1,17 +1,20 @@
 """The images of a data set and what is known of each: class, group, side. From class folders or from a CSV."""
 
+import logging
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import check_listable, find_images, same_but_for_case
-from fewshot_wsi.foundation.lists import groups_of, read_groups
+from fewshot_wsi.foundation.lists import KEPT_TOGETHER, OWNERS, groups_of, owners_of, read_owners
 from fewshot_wsi.foundation.tables import plain_path, read_table
 
-COLUMNS = ("path", "label", "group", "split")
+logger = logging.getLogger(__name__)
+
+COLUMNS = ("path", "label", "split", *OWNERS)
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,16 @@ class TileTable:
     """Equally long tuples of str, one entry an image; None where nothing is known."""
     paths: tuple                  # relative to the data root, POSIX
     classes: tuple                # class names
-    groups: tuple | None = None   # patient, slide, original
     splits: tuple | None = None
+    owners: dict = field(default_factory=dict)  # kind of `lists.OWNERS` -> tuple of names
 
     def __len__(self):
         return len(self.paths)
+
+    @property
+    def groups(self):
+        """What keeps images together, as `lists.read_groups` has it; None where no owner is known."""
+        return next((self.owners[kind] for kind in (*KEPT_TOGETHER, "centre") if kind in self.owners), None)
 
 
 def from_folders(root, class_part=-1, group_part=None, split_part=None):
@@ -35,11 +43,12 @@ def from_folders(root, class_part=-1, group_part=None, split_part=None):
 
     def column(part):
         return None if part is None else tuple(_part(root, path, part) for path in paths)
-    return TileTable(tuple(paths), column(class_part), column(group_part), column(split_part))
+    return TileTable(tuple(paths), column(class_part), column(split_part),
+                     {} if group_part is None else {"group": column(group_part)})
 
 
 def from_csv(path, root):
-    """TileTable of a CSV with the columns path,label[,group][,split]; see `tables.read_table`.
+    """TileTable of a CSV with the columns path,label[,split] and any of `lists.OWNERS`; see `tables.read_table`.
 
     Paths are relative to `root`, or absolute and below it, with slashes or backslashes, letters in either form.
     UserError names the line: a missing column or value, a path twice or outside root; images that are not there are
@@ -63,14 +72,22 @@ def from_csv(path, root):
 
     def column(key):
         return tuple(row[key] for _, row in rows) if key in rows[0][1] else None
-    return TileTable(tuple(names), column("label"), column("group"), column("split"))
+    owners, notices = owners_of([row for _, row in rows], path)
+    for notice in notices:
+        logger.warning(notice)
+    return TileTable(tuple(names), column("label"), column("split"),
+                     {kind: tuple(found) for kind, found in owners.items()})
 
 
 def with_groups(table, csv_path):
-    """`table` with the groups of a CSV path,group; UserError for an image without one."""
-    known = read_groups(csv_path)
-    groups_of(table.paths, known, csv_path)
-    return replace(table, groups=tuple(known[plain_path(name)] for name in table.paths))
+    """`table` with the owners of a CSV path,group (or other `lists.OWNERS`); UserError for an image without one."""
+    owners, notices = read_owners(csv_path)
+    for notice in notices:
+        logger.warning(notice)
+    for known in owners.values():
+        groups_of(table.paths, known, csv_path)
+    return replace(table, owners={kind: tuple(known[plain_path(name)] for name in table.paths)
+                                  for kind, known in owners.items()})
 
 
 def number_classes(table, order=None):

@@ -9,6 +9,7 @@ from fewshot_wsi.report.overview import CLOSED, chance_of, percent, with_half
 from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN, match_published
 from fewshot_wsi.report.selection import SANITY, partners, place_of
 from fewshot_wsi.report.tables import Cell, Column, Table, figure, number_cell, text_cell
+from fewshot_wsi.report.uncertainty import collect_line, not_covered_lines
 from lowshot.comparison import ALPHA, holm
 from lowshot.sign_flip import FEW_TASKS
 from lowshot.statistics import t_interval
@@ -279,6 +280,8 @@ def in_short(evidence, main, compared, counts):
                      f"({half} for new {found[0].unit}s)"
                      + (f"; on these images not distinguishable from it: {alike}" if alike else "")
                      + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
+        lines += filter(None, [collect_line(found[0]) if len(found) == 1 else ""])
+    lines += not_covered_lines(evidence.runs)
     lines += verdict_lines(compared)
     if counts["matched"]:
         of_them = f": {_verdicts(counts)}" if counts["comparable"] else ", so none can be compared"

@@ -1,14 +1,15 @@
 """Queries whose answer may be known beforehand, and the figure without them.
 
-A query is affected where its image, or its group (slide, patient, original tile), is also among the supports of its
-task, or among the images that the encoder was pre-trained on.
+A query is affected where its image, or its patient, group (an original tile, say) or slide, is also among the supports
+of its task, or among the images that the encoder was pre-trained on.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from fewshot_wsi.meta_test.sources import COPY, KINDS, SIDES, same_folder
+from fewshot_wsi.foundation.lists import KEPT_TOGETHER
+from fewshot_wsi.meta_test.sources import COPY, SIDES, same_folder
 from lowshot.statistics import f1_of_confusion
 
 
@@ -34,12 +35,12 @@ class Leak:
 NO_LISTS = "the image lists are not at hand"
 NO_FOLDERS = "the image folders are not known (--protocol names them)"
 NO_COPIES = "no table of copies is known (tools/check_data.py writes it, `copies` of a protocol's set names it)"
-NO_OWNERS = "no groups or slides are known for both sets of images"
+NO_OWNERS = "no patients, groups or slides are known for both sets of images"
 
 
-def find_leaks(result, units, sources):
-    """List of Leak of one run. units: `Sources.units(result)`."""
-    return [_same_image(result, sources), _copy(result, sources), _same_owner(result, units),
+def find_leaks(result, sources):
+    """List of Leak of one run."""
+    return [_same_image(result, sources), _copy(result, sources), _same_owner(result, sources),
             *_pretraining(result, sources)]
 
 
@@ -62,10 +63,13 @@ def _copy(result, sources):
     return _leak(kind, result, affected)
 
 
-def _same_owner(result, units):
-    if units.name == "image":
+def _same_owner(result, sources):
+    """Queries of the same patient as a support, or of the same group or slide where that is the outermost known."""
+    owner = next((kind for kind in sources.known_owners(result) if kind in KEPT_TOGETHER), None)
+    if owner is None:
         return Leak("support, same group", False, NO_OWNERS)
-    return _leak(f"support, same {units.name}", result, in_same_task(units.query, units.support))
+    support, query = sources.numbers(result, owner)
+    return _leak(f"support, same {owner}", result, in_same_task(query[result.queries], support[result.supports]))
 
 
 def _pretraining(result, sources):
@@ -81,7 +85,7 @@ def _pretraining(result, sources):
     copied = sources.seen(result, COPY)
     leaks.append(Leak("pre-training, copy", False, NO_COPIES) if copied is None else
                  _leak("pre-training, copy", result, (copied & ~itself)[result.queries]))
-    known = [kind for kind in KINDS if sources.keys(result, "query", kind) is not None]
+    known = [kind for kind in KEPT_TOGETHER if sources.keys(result, "query", kind) is not None]
     if known and not same_folder(root, training[1]):
         return [*leaks, Leak(f"pre-training, same {known[0]}", False, "the encoder saw images of another folder")]
     for owner in known:

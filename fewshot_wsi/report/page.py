@@ -14,7 +14,8 @@ from fewshot_wsi.report.published import published
 from fewshot_wsi.report.tables import APART, DAGGER, MARKS
 from fewshot_wsi.report.tiles import PER_CLASS
 
-SECTIONS = (("short", "In short"), ("results", "Results"), ("compared", "Comparisons"), ("inside", "Classes and tasks"),
+SECTIONS = (("short", "In short"), ("results", "Results"), ("compared", "Comparisons"),
+            ("narrow", "What would narrow the intervals"), ("inside", "Classes and tasks"),
             ("ablation", "Ablations"), ("paper", "Against the paper"), ("sound", "Leakage and sanity"),
             ("tiles", "Tiles"), ("seen", "What encoders see"), ("every", "Every run"), ("made", "What was run"),
             ("repeat", "How to repeat"))
@@ -32,7 +33,8 @@ def render(content, *, title, protocol=None, report_command="", refresh=None, li
     environment.filters["percent"] = percent
     environment.filters["shorten"] = lambda value: f"{value:.6g}" if isinstance(value, float) else value
     runs = content.evidence.runs
-    absent = {"ablation": not content.ablations.rows, "tiles": not content.shown_tasks, "seen": not content.pictures}
+    absent = {"narrow": not content.components.rows, "ablation": not content.ablations.rows,
+              "tiles": not content.shown_tasks, "seen": not content.pictures}
     classes = list(dict.fromkeys(tuple(run.classes) for run in runs))
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return environment.get_template("page.html.j2").render(

@@ -19,6 +19,7 @@ from fewshot_wsi.report.variants import name_variants
 from lowshot.augmentations import label_of
 from lowshot.classifiers import shown
 from lowshot.comparison import compare_many
+from lowshot.components import variance_components
 from lowshot.grouped import use_of_groups
 from lowshot.influence import f1_influence
 from lowshot.intervals import bootstrap_interval, bootstrap_tasks_for, closed_interval, open_interval, tasks_for
@@ -50,6 +51,8 @@ class ReportedRun:
     unit: str               # what the open interval resamples
     leaks: list
     group_use: dict = field(default_factory=dict)  # 'support', 'query' -> `grouped.use_of_groups`; {} for single images
+    not_covered: list = field(default_factory=list)  # `Sources.not_covered`
+    parts: object = None    # `components.VarianceComponents` of an open interval by the formula
     needed: dict = field(default_factory=dict)  # 'closed', 'open' -> `intervals.tasks_for`
     remark: str = ""        # distinguishes runs of equal settings; see fewshot_wsi.report.variants
 
@@ -257,10 +260,13 @@ def summarise(result, units, sources, target=None, meta=None):
     slopes = {name: np.full(f1.shape, 1 / ways) if name is None else _group_slopes(f1, result.class_groups, name)
               for name in (None, *group_scores(f1, result.class_groups))}
     scores = {None: f1.mean(axis=1), **group_scores(f1, result.class_groups)}
-    influences = {name: units.influence(scores[name], f1_influence(result.predictions, result.query_labels, slope))
-                  for name, slope in slopes.items()}
-    bootstrap = result.bootstrap
+    by_query = {name: f1_influence(result.predictions, result.query_labels, slope) for name, slope in slopes.items()}
+    influences = {name: units.influence(scores[name], by_query[name]) for name in slopes}
+    bootstrap, parts = result.bootstrap, None
     if bootstrap is None:
+        images = units if units.name == "image" else sources.units(result, "image")
+        parts = variance_components(scores[None], influences[None], units, images.influence(
+            scores[None], by_query[None]), images)
         opened = {name: open_interval(scores[name], influence, units) for name, influence in influences.items()}
     else:
         opened = {name: bootstrap_interval(scores[name].mean(), bootstrap, name) for name in influences}
@@ -271,7 +277,8 @@ def summarise(result, units, sources, target=None, meta=None):
     use = {side: use_of_groups(numbers) for side, numbers in sides.items()}
     run = ReportedRun(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
                       result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
-                      opened.pop(None), opened, units.name, find_leaks(result, units, sources), use, needed)
+                      opened.pop(None), opened, units.name, find_leaks(result, sources), use,
+                      sources.not_covered(result), parts, needed)
     return run, influences[None]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing, write_json, write_text
 from fewshot_wsi.meta_test.sources import Sources
-from fewshot_wsi.report import ablations, contrasts, figures, overview, selection, tiles
+from fewshot_wsi.report import ablations, contrasts, figures, overview, selection, tiles, uncertainty
 from fewshot_wsi.report.page import render
 from fewshot_wsi.report.published import summarise
 from fewshot_wsi.report.runs import read_evidence
@@ -33,6 +33,7 @@ class Content:
     leakage: object
     leakage_lines: list
     sanity: object
+    components: object
     all_runs: object
     provenance: list
     figures: dict       # section -> list of style.Figure
@@ -43,7 +44,7 @@ class Content:
     def tables(self):
         """Every table that has rows."""
         every = [*self.main_tables, self.comparisons, *self.gain_tables, *self.class_tables, self.ablations,
-                 self.published, self.leakage, self.sanity, self.all_runs, *self.provenance]
+                 self.published, self.leakage, self.sanity, self.components, self.all_runs, *self.provenance]
         return [table for table in every if table.rows]
 
 
@@ -65,7 +66,8 @@ def make_content(evidence, sources, target=None, pictures=()):
         ablations=ablations.ablation_table(runs), published=contrasts.published_table(matches, counts),
         published_counts=counts,
         leakage=contrasts.leakage_table(runs), leakage_lines=contrasts.leakage_lines(runs),
-        sanity=contrasts.sanity_table(runs), all_runs=overview.all_runs(runs, target),
+        sanity=contrasts.sanity_table(runs), components=uncertainty.components_table(runs),
+        all_runs=overview.all_runs(runs, target),
         provenance=overview.provenance(runs, sources), figures=figures.draw_all(runs, grids, best, matches),
         shown_tasks=tiles.shown_tasks([run for run in best if run], sources), pictures=pictures)
 
@@ -155,6 +157,7 @@ def _run_summary(run, number):
     return {"run": number, "path": run.path, "config": run.config, "method": run.method, "classes": run.classes,
             "num_tasks": len(run.f1), "macro_f1": macro, "closed_ci95": run.closed.half, "open_ci95": run.open.half,
             "open_unit": run.unit, "open_units": run.open.n, "open_note": run.open.note, "open_way": run.open.way,
+            "not_covered": run.not_covered, "variance_components": run.parts and vars(run.parts),
             "class_f1": run.statistics["class_f1"], "groups": run.statistics["groups"],
             "accuracy": run.statistics["accuracy"], "balanced_accuracy": run.statistics["balanced_accuracy"],
             "distinct_support": run.statistics["distinct_support"],
