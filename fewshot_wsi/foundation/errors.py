@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from fewshot_wsi.foundation.messages import show_messages
+from fewshot_wsi.foundation.messages import say, show_messages
 
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up",
          errno.EFBIG: "the file would grow over the size limit"}
@@ -48,10 +48,11 @@ def _send_again(unraisable):
 
 
 def _write_by_lines():
-    """One write a line, also where PYTHONUNBUFFERED makes it two: output and errors then mix by whole lines."""
+    """One write a line, also where PYTHONUNBUFFERED makes it two: output and errors then mix by whole lines.
+    A character that the terminal's encoding lacks is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)
+            stream.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
 
 
 def one_line(error: BaseException) -> str:
@@ -88,7 +89,7 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
         show_messages()
         return main(argv) or 0
     except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        say(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command continues from there", file=sys.stderr)
@@ -103,7 +104,7 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
         line = explain(error)
         if line is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        say(f"error: {line}", file=sys.stderr)
         return 2
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.names import csv_cell, from_csv_cell
 
 DELIMITERS = (",", ";", "\t")
 
@@ -42,11 +43,13 @@ def read_table(path: str | Path, columns: Collection[str],
 
 
 def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    """Write a CSV with LF ends in one move. header: column names; rows: as many values as columns each."""
+    """Write a CSV with LF ends in one move; text as `names.csv_cell` writes it, which `read_table` reads back.
+
+    header: column names; rows: as many values as columns each."""
     with replacing(path, "w", encoding="utf-8", newline="") as stream:
         lines = csv.writer(stream, lineterminator="\n")
         lines.writerow(header)
-        lines.writerows(rows)
+        lines.writerows([csv_cell(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
 def unique_rows(rows: Iterable[tuple[int, dict[str, str]]], key: str, path: str | Path) -> None:
@@ -87,4 +90,4 @@ def _row(path, line, header, values, columns):
     if len(values) != len(header):
         raise UserError(f"{path}, line {line}: {len(values)} values in {len(header)} columns; a value that holds the "
                         "separator stands in quotation marks")
-    return {name: value.strip() for name, value in zip(header, values, strict=True) if name in columns}
+    return {name: from_csv_cell(value.strip()) for name, value in zip(header, values, strict=True) if name in columns}
