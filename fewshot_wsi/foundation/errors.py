@@ -16,7 +16,8 @@ _REFUSED = {errno.EACCES: "permission denied", errno.EPERM: "permission denied",
             errno.EROFS: "the file system is read-only"}
 _OTHER = {errno.ENOENT: "no such file or folder", errno.EISDIR: "a folder, where a file is needed",
           errno.ENOTDIR: "a part of it is a file, where a folder is needed",
-          errno.EEXIST: "a file of this name is in the way"}
+          errno.EEXIST: "a file of this name is in the way", errno.ENAMETOOLONG: "a name too long for the file system",
+          errno.ELOOP: "links that lead in a circle"}
 _CURES = ((_FULL, "free some space, then run the same command again"),
           (_REFUSED, "choose another place or change the permissions"),
           (_OTHER, "check the name or choose another place"))
@@ -100,6 +101,10 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except MemoryError as error:
+        say(f"error: the memory of this machine does not hold it ({one_line(error)[:200]}); ask for less at a time",
+            file=sys.stderr)
+        return 2
     except OSError as error:
         line = explain(error)
         if line is None:

@@ -8,7 +8,7 @@ import logging
 import sys
 from typing import TextIO
 
-from fewshot_wsi.foundation.names import printable
+from fewshot_wsi.foundation.printable import printable
 
 PACKAGES = ("fewshot_wsi", "lowshot", "openselfsup")
 

@@ -11,10 +11,10 @@ writes a name for it, and every written name leads back to one name alone:
 
 import html as _html
 import re
-import unicodedata
 
-# control, format (zero width, direction of writing), lone surrogates, private and unassigned; separators of lines
-_HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.printable import escaped, printable
+
 _ESCAPE = re.compile(r"\\(?:\\|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 _FORMULA = ("=", "+", "-", "@", "'")
 _MARKDOWN = re.compile(r"[\\`*\[\]|~#]|(?<!\w)_|_(?!\w)")
@@ -28,8 +28,9 @@ def visible(name: str) -> str:
     as they are. `from_visible` is the inverse.
     """
     name = str(name)
-    escaped = printable(name.replace("\\", "\\\\"))
-    return escaped if escaped != name.replace("\\", "\\\\") or _ESCAPE.search(name) else name
+    doubled = name.replace("\\", "\\\\")
+    shown = printable(doubled)
+    return shown if shown != doubled or _ESCAPE.search(name) else name
 
 
 def from_visible(text: str) -> str:
@@ -39,14 +40,6 @@ def from_visible(text: str) -> str:
         return "\\" if found == "\\\\" else chr(int(found[2:], 16))
 
     return _ESCAPE.sub(character, text)
-
-
-def printable(text: str) -> str:
-    """A line of text with its hidden characters escaped, backslashes as they are: the guard at the terminal, for
-    messages that hold names among other words. Not reversible where a name itself spells an escape."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_escaped(char) if unicodedata.category(char) in _HIDDEN else char for char in text)
 
 
 def html(name: str) -> str:
@@ -66,10 +59,9 @@ def csv_cell(name: str) -> str:
     A name that a spreadsheet would compute gets an apostrophe in front, one with hidden characters or blanks at its
     ends `'\\` and escapes; all other names stay as they are. `from_csv_cell` is the inverse.
     """
-    escaped = visible(name)
-    if escaped != name or name != name.strip():
+    if visible(name) != name or name != name.strip():
         inner = printable(name.replace("\\", "\\\\"))
-        return "'\\" + "".join(_escaped(char) if char.isspace() else char for char in inner)
+        return "'\\" + "".join(escaped(char) if char.isspace() else char for char in inner)
     return "'" + name if name.startswith(_FORMULA) else name
 
 
@@ -80,6 +72,9 @@ def from_csv_cell(text: str) -> str:
     return text[1:] if text[:1] == "'" and text[1:].startswith(_FORMULA) else text
 
 
-def _escaped(char):
-    number = ord(char)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+def check_part(name: str, where: object) -> None:
+    """UserError unless `name` can be one part of a path, below whatever folder it is put: no separator, not '..'."""
+    if not isinstance(name, str) or name.strip() in ("", ".", "..") or re.search(r"[/\\\0]", name) \
+            or printable(name) != name or len(name.encode(errors="replace")) > 200:
+        raise UserError(f"{where}: {name!r:.80} becomes the name of files and folders; give a short one without "
+                        "/ and \\")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from tqdm import tqdm
 
-from fewshot_wsi.foundation.names import printable
+from fewshot_wsi.foundation.printable import printable
 
 
 class _Lines(tqdm):

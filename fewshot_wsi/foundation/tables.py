@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from fewshot_wsi.foundation.bounded import read_text
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
 from fewshot_wsi.foundation.names import csv_cell, from_csv_cell
@@ -22,10 +23,10 @@ def read_table(path: str | Path, columns: Collection[str],
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such CSV") from None
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
     lines, skipped = text.splitlines(keepends=True), 0
     given = lines[0].strip().lower().removeprefix("sep=") if lines and lines[0].lower().startswith("sep=") else None
