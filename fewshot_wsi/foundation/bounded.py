@@ -22,7 +22,6 @@ JSON_LIMIT = 256 * MIB       # bytes of a JSON file in ASCII; a quarter with oth
 JSON_VALUES = 4_000_000      # values in it
 NPZ_LIMIT = 512 * MIB        # bytes of all arrays of an .npz, unpacked
 LIST_LIMIT = 1024 * MIB      # bytes of a list or table
-PIXELS = 8192 * 8192         # of an image that is decoded as a whole, whatever the decoder
 
 
 def check_regular(path: str | Path) -> os.stat_result:

@@ -32,9 +32,11 @@ def replacing(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[IO
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from None  # a write says no name
         raise
 
 
