@@ -16,6 +16,7 @@ from sklearn.cluster import KMeans
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from fewshot_wsi.foundation.bounded import read_npy
 from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, json_sha256, read_json, write_json, write_npy
@@ -223,7 +224,7 @@ def _taken_as_it_is(files, prototypes, covariances, bank):
 def _read_bank(path, shape, make):
     """Memory-mapped array of `path`, checked against `shape` (None: any length)."""
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = read_npy(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file of the dictionary; {make}") from None
     except (ValueError, EOFError, OSError) as error:

@@ -7,7 +7,6 @@ classes in ascending order, and `meta`, a JSON text. No pickle anywhere.
 
 import json
 import logging
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fewshot_wsi.foundation.bounded import parse_json, read_npz
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, write_npz
 from lowshot.grouped import VERSION as GROUPED_VERSION
@@ -267,18 +267,19 @@ def load_tasks(path: str | Path,
     """TaskSet from a file; InputError where it is missing (naming the command `made_by`), damaged or inconsistent."""
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ARRAYS}
-            meta = json.loads(str(stored["meta"]))
+        stored = read_npz(path)
+        arrays = {name: stored[name] for name in ARRAYS}
+        meta = parse_json(str(stored["meta"]).encode())
     except FileNotFoundError:
         raise InputError(f"{path}: no such task file; make it with {made_by}") from None
-    except (ValueError, KeyError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, IsADirectoryError) as error:
         raise InputError(f"{path}: not a readable task file ({type(error).__name__}: {error}); "
                         f"make it again with {made_by}") from None
+    meta = meta if isinstance(meta, dict) else {}
     if meta.get("schema") != SCHEMA:
         raise InputError(f"{path}: tasks of schema {meta.get('schema')!r}, this version reads {SCHEMA}; "
                         f"make them again with {made_by}")
-    tasks = TaskSet(**arrays, meta=meta, path=path)
+    tasks = TaskSet(**arrays, meta=meta, path=path)  # type: ignore[arg-type]
     _check_shapes(tasks)
     return tasks
 

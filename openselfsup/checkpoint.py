@@ -1,16 +1,22 @@
 """Weights in and out of files. Nothing but tensors and plain values is ever unpickled."""
 
 import fnmatch
-import pickle
+import logging
 from pathlib import Path
 
 import torch
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
+from openselfsup.unpickling import load_pickled
+
+logger = logging.getLogger(__name__)
 
 # Prefixes of the network in training checkpoints, by preference where several networks of one file fit
-_PREFERRED = ("backbone.", "encoder_q.0.", "encoder.0.", "teacher.backbone.", "teacher.", "")
+_PREFERRED = ("backbone.", "encoder_q.0.", "encoder.0.", "base_encoder.", "encoder_q.", "teacher.backbone.", "teacher.",
+              "")
+_STATES = ("state_dict", "model", "model_state_dict", "teacher", "student")  # where a checkpoint keeps its weights
+_SEQUENTIAL = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
 HEADS = ("fc.*", "head.*", "classifier.*")  # of classifiers, without use for features
 _RESNET = ("conv1.weight", "bn1.weight", "layer1.0.conv1.weight", "layer4.0.conv1.weight")  # any ResNet has these
 
@@ -23,19 +29,11 @@ def load_file(path):
     if str(path).endswith(".safetensors"):
         return _load_safetensors(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_pickled(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such checkpoint") from None
     except IsADirectoryError:
         raise UserError(f"{path}: a folder, not a checkpoint") from None
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a checkpoint of plain tensors ({reason}); it was not loaded") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        if isinstance(error, PermissionError):
-            raise
-        raise UserError(f"{path}: not a readable checkpoint ({str(error).splitlines()[0]}); copy or make it "
-                        "again") from None
 
 
 def _load_safetensors(path):
@@ -53,20 +51,38 @@ def _load_safetensors(path):
 
 
 def state_of(content, path):
-    """dict of tensors from a training checkpoint ('state_dict' or 'model') or a bare state dict."""
+    """dict of tensors from a training checkpoint ('state_dict', 'model', …, see _STATES) or a bare state dict, without
+    the prefixes of DataParallel and torch.compile; a ResNet cut into a numbered Sequential gets torchvision's names."""
     state = content
-    for name in ("state_dict", "model"):
+    for name in _STATES:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             state = content[name]
             break
     if not isinstance(state, dict) or not state or not all(torch.is_tensor(value) for value in state.values()):
         raise UserError(f"{path}: holds no weights (expected a dict of tensors or a 'state_dict' of them)")
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    return _unnumbered({str(key).removeprefix("module.").replace("_orig_mod.", ""): value
+                        for key, value in state.items()})
+
+
+def _unnumbered(state):
+    """torchvision's names for a ResNet whose children are numbered, as in nn.Sequential: 4.0.conv1.weight."""
+    end = "4.0.conv1.weight"
+    for prefix in [key.removesuffix(end) for key in state if key == end or key.endswith(f".{end}")]:
+        if prefix + "0.weight" in state and prefix + "7.0.conv1.weight" in state:
+            return {_named(prefix, key): value for key, value in state.items()}
+    return state
+
+
+def _named(prefix, key):
+    number, dot, rest = key.removeprefix(prefix).partition(".")
+    return prefix + _SEQUENTIAL[number] + dot + rest if key.startswith(prefix) and number in _SEQUENTIAL else key
 
 
 def backbone_of(state):
     """The entries of a ResNet in `state` under torchvision's names, without its classifier."""
-    part = _below(find_prefix(state, _RESNET), state)
+    prefix = find_prefix(state, _RESNET)
+    part = _below(prefix, state)
+    _name_unused(state, prefix, [key for key in part if key.startswith("fc.")])
     return {key: value for key, value in part.items() if not key.startswith("fc.")}
 
 
@@ -104,10 +120,12 @@ def load_into(network, path, *, ignored=(), rename=None):
     if rename is not None:
         state = {_renamed(rename, key, path): value for key, value in state.items()}
     own = network.state_dict()
-    part = _below(find_prefix(state, [key for key in own if not key.endswith("num_batches_tracked")]), state)
+    prefix = find_prefix(state, [key for key in own if not key.endswith("num_batches_tracked")])
+    part = _below(prefix, state)
     unused = [key for key in part if key not in own
               and any(fnmatch.fnmatchcase(key, pattern) for pattern in (*HEADS, *ignored))]
     fit(network, {key: value for key, value in part.items() if key not in unused}, path)
+    _name_unused(state, prefix, unused)
 
 
 def find_prefix(state, keys):
@@ -119,6 +137,15 @@ def find_prefix(state, keys):
     rank = {prefix: number for number, prefix in enumerate(_PREFERRED)}
     return min((prefix for prefix in prefixes if prefix == "" or prefix.endswith(".")), default="", key=lambda prefix: (
         -sum(prefix + key in state for key in keys), rank.get(prefix, len(rank)), len(prefix)))
+
+
+def _name_unused(state, prefix, unused):
+    """Say which parts of a file were left: beside the prefix that was taken, and classifiers below it."""
+    parts = [f"{key.split('.')[0]}." for key in state if not key.startswith(prefix)]
+    parts += [f"{prefix}{key.split('.')[0]}." for key in unused]
+    if parts:
+        taken = f"the network below {prefix!r}" if prefix else "the network"
+        logger.info(f"weights of {taken} are taken; not used: {some(list(dict.fromkeys(parts)))}")
 
 
 def _below(prefix, state):
@@ -156,7 +183,30 @@ def some(keys, most=4):
 def save_file(path, content):
     """torch.save in one move: a reader sees the old file or the new one, never half."""
     with replacing(path) as stream:
-        torch.save(content, stream)
+        watched = _Watched(stream)
+        try:
+            torch.save(content, watched)
+        except RuntimeError:  # torch's own words for a write that failed
+            if watched.error is None:
+                raise
+            raise watched.error from None
+
+
+class _Watched:
+    """A stream that remembers why a write failed: torch does not say."""
+
+    def __init__(self, stream):
+        self.stream, self.error = stream, None
+
+    def write(self, data):
+        try:
+            return self.stream.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self):
+        self.stream.flush()
 
 
 def extract_backbone(source, target):

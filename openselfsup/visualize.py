@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from fewshot_wsi.foundation.features import unit_length
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.names import visible
 from fewshot_wsi.foundation.seeds import generator
 
 CLUSTERS = (2, 4, 6)
@@ -84,7 +85,7 @@ def draw(path, image, maps, names, title=""):
         first = 1 + which * (1 + len(clusters))
         for row, (stage, stage_map) in enumerate(zip(STAGES, encoder_maps, strict=True)):
             shown = _overlay(axes[row][first], image, stage_map.similarity, "viridis", 0, 1)
-            axes[row][first].set_title(f"{name}\nstage {stage}, similarity" if row == 0 else f"stage {stage}",
+            axes[row][first].set_title(f"{visible(name)}\nstage {stage}, similarity" if row == 0 else f"stage {stage}",
                                        fontsize=8)
             for axis, k in zip(axes[row][first + 1:], clusters, strict=False):
                 labels = match_clusters(stage_map.clusters[k], maps[0][row].clusters[k], k)
@@ -92,7 +93,7 @@ def draw(path, image, maps, names, title=""):
                 if row == 0:
                     axis.set_title(f"K = {k}", fontsize=8)
     figure.colorbar(shown, ax=axes[1:, 0].tolist(), location="left", shrink=0.8, label="cosine similarity")
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(visible(title), fontsize=9)
     with replacing(path) as stream:
         figure.savefig(stream, format="png")
 

@@ -19,6 +19,7 @@ from fewshot_wsi.data_checks.measure import RECORD, Broken, measure
 from fewshot_wsi.data_checks.report import write_report
 from fewshot_wsi.data_checks.sets import load_sets
 from fewshot_wsi.data_checks.sheet import write_sheet
+from fewshot_wsi.foundation.messages import say
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.foundation.tables import write_table
 
@@ -47,7 +48,7 @@ def main(argv=None):
         sheets[checked.name] = sheet.name
     write_report(args.out, found, facts, sheets)
     for finding in found:
-        print(f"{finding.check}: {', '.join(finding.lists)}: {finding.text}")
+        say(f"{finding.check}: {', '.join(finding.lists)}: {finding.text}")
     print(f"{args.out}.md: {len(found)} findings" if found else f"{args.out}.md: clean")
     return 1 if found else 0
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.messages import say
 
 EXAMPLE = """\
 example:
@@ -39,5 +40,5 @@ def main(argv=None):
     sources = Sources(load_protocol(args.protocol) if args.protocol else None)
     units = sources.units(a)
     for notice in sources.notices:
-        print(f"notice: {notice}", file=sys.stderr)
-    print("\n".join(comparison_lines(a, b, compare_results(a, b, units, args.seed), units.name)))
+        say(f"notice: {notice}", file=sys.stderr)
+    say("\n".join(comparison_lines(a, b, compare_results(a, b, units, args.seed), units.name)))

@@ -10,6 +10,8 @@ import numpy as np
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped, write_text
 from fewshot_wsi.foundation.keys import nearest_known
+from fewshot_wsi.foundation.messages import say
+from fewshot_wsi.foundation.names import visible
 from fewshot_wsi.prepare_data.own_protocol import OwnSet, protocol_text
 from fewshot_wsi.prepare_data.publish import lists, publish, table
 from fewshot_wsi.prepare_data.splits import grouped_split, stratified_split
@@ -119,8 +121,8 @@ def check_classes(root, table):
     deeper = sorted({path.split("/")[1] for path in table.paths if path.count("/") > 1})
     if deeper:
         shown = ", ".join(deeper[:8]) + " …" * (len(deeper) > 8)
-        print(f"notice: images lie two folders deep or more: the first ({', '.join(names)}) name the classes; "
-              f"--class_part 1 takes the second ({shown})", file=sys.stderr)
+        say(f"notice: images lie two folders deep or more: the first ({', '.join(names)}) name the classes; "
+            f"--class_part 1 takes the second ({shown})", file=sys.stderr)
 
 
 def choose_side(table, labels, classes, args):
@@ -135,8 +137,8 @@ def choose_side(table, labels, classes, args):
             raise UserError(f"{args.csv or args.root}: the splits are {', '.join(sorted(set(table.splits)))}; name the "
                             f"two sides with --splits (now {' '.join(args.splits)})")
         if others:
-            print(f"notice: {(~train & ~test).sum()} images of the splits {', '.join(map(repr, others))} are left out",
-                  file=sys.stderr)
+            say(f"notice: {(~train & ~test).sum()} images of the splits {', '.join(map(repr, others))} are left out",
+                file=sys.stderr)
         shared = 0 if numbers is None else np.intersect1d(numbers[train], numbers[test]).size
         if shared:
             print(f"notice: the given split has {shared} groups on both sides; figures will be optimistic",
@@ -172,6 +174,7 @@ def describe(args, classes, counts, grouped):
 
 
 def report(classes, counts, args, outcome):
+    classes = [visible(name) for name in classes]
     width = max(map(len, (*classes, "class")))
     print(f"label {'class':{width}}   train    test")
     for label, (name, train, test) in enumerate(zip(classes, *counts, strict=True)):

@@ -12,6 +12,7 @@ from joblib import Parallel, cpu_count, delayed
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import check_listable, same_but_for_case
 from fewshot_wsi.foundation.locks import locked
+from fewshot_wsi.foundation.messages import say
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.prepare_data.annotation import files_of, find_annotations
 from fewshot_wsi.prepare_data.cutting import CLASSES, CuttingJob, CuttingSettings, cut, finished
@@ -51,7 +52,7 @@ def prepare(args):
     records, left_out = records | fresh, left_out + failed
     report_short(records, settings)
     for slide, reason in sorted(left_out):
-        print(f"left out: {slide}: {reason}", file=sys.stderr)
+        say(f"left out: {slide}: {reason}", file=sys.stderr)
     if not records:
         raise UserError(f"{args.slides}: none of {len(paths)} slides could be used; the reasons are above")
     writers = all_lists(records, names[:args.train_slides])
@@ -155,8 +156,8 @@ def report_short(records, settings):
         short = [f"{len(tiles)} of class {label}" for label, tiles in enumerate(record["tiles"])
                  if len(tiles) < settings.tiles]
         if short:
-            print(f"notice: {name}: only {', '.join(short)}, {settings.tiles} wanted; a smaller --stride or --purity "
-                  "finds more", file=sys.stderr)
+            say(f"notice: {name}: only {', '.join(short)}, {settings.tiles} wanted; a smaller --stride or --purity "
+                "finds more", file=sys.stderr)
 
 
 def all_lists(records, training):

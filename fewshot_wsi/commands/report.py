@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.messages import say
 
 EXAMPLE = """\
 examples:
@@ -56,7 +57,7 @@ def main(argv=None):
         return watch(args.results, args.out, args.watch, options)
     page, content = write_report(args.results, args.out, **options)
     for notice in content.evidence.notices:
-        print(f"notice: {notice}", file=sys.stderr)
+        say(f"notice: {notice}", file=sys.stderr)
     print(f"report of {len(content.evidence.runs)} runs: {page}")
 
 
@@ -78,11 +79,11 @@ def watch(results, out, seconds, options):
                     live = f"Live: {len(now)} results so far; looks again every {seconds:g} s."
                     page, content = write_report(results, out, refresh=max(5, round(seconds)), live=live, cache=cache,
                                                  **options)
-                    say(f"{len(content.evidence.runs)} runs: {page}")
+                    say_when(f"{len(content.evidence.runs)} runs: {page}")
                     seen = now
             except NoResults as error:
                 if str(error) != seen:
-                    say(f"waiting: {error}", sys.stderr)
+                    say_when(f"waiting: {error}", sys.stderr)
                 seen = str(error)
             time.sleep(seconds)
     finally:
@@ -92,5 +93,5 @@ def watch(results, out, seconds, options):
             print(f"last report: {Path(page)}", flush=True)
 
 
-def say(line, stream=None):
-    print(f"{time.strftime('%H:%M:%S')} {line}", file=stream, flush=True)
+def say_when(line, stream=None):
+    say(f"{time.strftime('%H:%M:%S')} {line}", file=stream)

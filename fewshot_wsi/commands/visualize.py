@@ -10,13 +10,13 @@ with; in the last stage that is the tile's global feature.
 """
 
 import argparse
-import html
 from pathlib import Path
 
 from fewshot_wsi.foundation import progress
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import write_json, write_text
 from fewshot_wsi.foundation.lists import read_list
+from fewshot_wsi.foundation.names import html
 
 CONFIG = "configs/extraction/extract_feats_NCT_test.py"
 
@@ -86,10 +86,10 @@ def main(argv=None):
 
 def page(names, entries):
     """A page of all pictures, without anything from elsewhere."""
-    title = html.escape(f"What {' and '.join(names)} see")
+    title = html(f"What {' and '.join(names)} see")
     figures = "\n".join(
-        f'<figure><img src="{entry["picture"]}" alt="Maps of {html.escape(entry["path"])}" loading="lazy">'
-        f'<figcaption>{html.escape(entry["path"])}</figcaption></figure>' for entry in entries)
+        f'<figure><img src="{entry["picture"]}" alt="Maps of {html(entry["path"])}" loading="lazy">'
+        f'<figcaption>{html(entry["path"])}</figcaption></figure>' for entry in entries)
     return ('<!doctype html>\n<html lang="en"><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{title}</title><style>body{{font:16px sans-serif;margin:1em}}img{{max-width:100%}}</style>\n"

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from fewshot_wsi.foundation.files import write_json, write_text
+from fewshot_wsi.foundation.names import markdown as cell
 
 SCHEMA = 1
 
@@ -19,8 +20,8 @@ def markdown(found, facts, sheets):
              + (f"{len(found)} findings." if found else "nothing found."), ""]
     if found:
         lines += ["## Findings", "", "| check | lists | what | examples |", "| --- | --- | --- | --- |"]
-        lines += [f"| {finding.check} | {_cell(', '.join(finding.lists))} | {_cell(finding.text)} | "
-                  f"{_cell('; '.join(f'`{example}`' for example in finding.examples))} |" for finding in found]
+        lines += [f"| {finding.check} | {cell(', '.join(finding.lists))} | {cell(finding.text)} | "
+                  f"{'; '.join(map(cell, finding.examples))} |" for finding in found]
         lines.append("")
     for name, fact in facts.items():
         lines += _list_section(name, fact, sheets[name])
@@ -29,19 +30,15 @@ def markdown(found, facts, sheets):
 
 def _list_section(name, fact, sheet):
     colours = fact["colour"]
-    lines = [f"## {name}", "", f"`{fact['list']}`, images below `{fact['root']}`", "",
+    lines = [f"## {cell(name)}", "", f"{cell(fact['list'])}, images below {cell(fact['root'])}", "",
              "| class | images | mean red, green, blue |", "| --- | ---: | --- |"]
     for label, count in fact["classes"].items():
         mean = colours["mean_rgb"].get(label)
-        lines.append(f"| {_cell(label)} | {count:,} | {', '.join(map(str, mean)) if mean else '–'} |")
+        lines.append(f"| {cell(label)} | {count:,} | {', '.join(map(str, mean)) if mean else '–'} |")
     accuracy = {what: "not estimated (fewer than five images or groups in a class, or one class)" if value is None
                 else f"{100 * value:.1f} %" for what, value in colours["balanced_accuracy"].items()}
     lines += ["", f"Colour alone, cross-validated balanced accuracy: mean RGB {accuracy['mean_rgb']}, histogram "
               f"{accuracy['histogram']}; chance {100 * colours['chance']:.1f} %.", "",
               f"{fact['too_uniform_to_compare']} images are too uniform to be compared for near duplicates.", "",
-              f"![{name}]({sheet})", ""]
+              f"![{cell(name)}](<{sheet}>)", ""]
     return lines
-
-
-def _cell(text):
-    return text.replace("|", "\\|").replace("\n", " ")

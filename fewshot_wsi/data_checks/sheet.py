@@ -5,6 +5,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fewshot_wsi.foundation import seeds
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.names import visible
 from openselfsup.images import BrokenImage, read_image
 
 COLUMNS = 12
@@ -22,7 +23,7 @@ def write_sheet(path, checked, usable, seed=0):
     for row, label in enumerate(labels):
         top = MARGIN + row * step
         members = np.flatnonzero(checked.labels == label)
-        text = f"{label}  {checked.classes[label]}\n{members.size:,} images"
+        text = f"{label}  {visible(checked.classes[label])}\n{members.size:,} images"
         draw.multiline_text((MARGIN * 2, top + SIDE // 2 - 18), _fit(text, draw, font), fill="black", font=font)
         members = members[usable[members]]
         rng = seeds.generator(seed, "check_data/sheet", checked.name, int(label))

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
-from fewshot_wsi.foundation.messages import show_messages
+from fewshot_wsi.foundation.messages import say, show_messages
 
 _FULL = {errno.ENOSPC: "no space left on the device", errno.EDQUOT: "the disk quota is used up",
          errno.EFBIG: "the file would grow over the size limit"}
@@ -16,7 +16,8 @@ _REFUSED = {errno.EACCES: "permission denied", errno.EPERM: "permission denied",
             errno.EROFS: "the file system is read-only"}
 _OTHER = {errno.ENOENT: "no such file or folder", errno.EISDIR: "a folder, where a file is needed",
           errno.ENOTDIR: "a part of it is a file, where a folder is needed",
-          errno.EEXIST: "a file of this name is in the way"}
+          errno.EEXIST: "a file of this name is in the way", errno.ENAMETOOLONG: "a name too long for the file system",
+          errno.ELOOP: "links that lead in a circle"}
 _CURES = ((_FULL, "free some space, then run the same command again"),
           (_REFUSED, "choose another place or change the permissions"),
           (_OTHER, "check the name or choose another place"))
@@ -48,10 +49,11 @@ def _send_again(unraisable):
 
 
 def _write_by_lines():
-    """One write a line, also where PYTHONUNBUFFERED makes it two: output and errors then mix by whole lines."""
+    """One write a line, also where PYTHONUNBUFFERED makes it two: output and errors then mix by whole lines.
+    A character that the terminal's encoding lacks is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False)
+            stream.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
 
 
 def one_line(error: BaseException) -> str:
@@ -88,7 +90,7 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
         show_messages()
         return main(argv) or 0
     except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
+        say(f"error: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished work is kept, the same command continues from there", file=sys.stderr)
@@ -99,11 +101,15 @@ def run_command(main: Callable[[Sequence[str] | None], int | None], argv: Sequen
     except BrokenPipeError:  # `... | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except MemoryError as error:
+        say(f"error: the memory of this machine does not hold it ({one_line(error)[:200]}); ask for less at a time",
+            file=sys.stderr)
+        return 2
     except OSError as error:
         line = explain(error)
         if line is None:
             raise
-        print(f"error: {line}", file=sys.stderr)
+        say(f"error: {line}", file=sys.stderr)
         return 2
     finally:
         signal.signal(signal.SIGTERM, previous)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.bounded import read_npy
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import (
     arrays_sha256,
@@ -62,7 +63,7 @@ def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTR
 
 def load_labels(path: str | Path, num_classes: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
     """Labels in `path`: (N,) int64. UserError: missing, no 1-D whole numbers, or outside [0, num_classes)."""
-    labels = _open(Path(path), made_by, mmap_mode=None)
+    labels = _open(Path(path), made_by)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not labels.size:
         raise UserError(f"{path}: labels are a 1-D array of whole numbers, but this is {labels.dtype} {labels.shape}; "
                         f"make it again with {made_by}")
@@ -146,17 +147,17 @@ def unit_length(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return features / np.where(lengths > 0, lengths, 1), np.flatnonzero(lengths == 0)
 
 
-def _open(path, made_by, mmap_mode="r"):
+def _open(path, made_by):
     try:
-        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        return read_npy(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with {made_by}") from None
-    except (ValueError, EOFError, IsADirectoryError) as error:
+    except (ValueError, IsADirectoryError) as error:
         raise UserError(f"{path}: not a readable .npy file ({error}); make it again with {made_by}") from None
 
 
 def _held_rows(path, made_by):
-    rows = _open(path, made_by, mmap_mode=None)
+    rows = _open(path, made_by)
     if rows.ndim != 1 or rows.dtype.kind not in "iu" or not rows.size or (np.diff(rows) <= 0).any():
         raise UserError(f"{path}: not a list of ascending rows; make it again with {made_by} --overwrite")
     return rows.astype(np.int64)
@@ -171,7 +172,7 @@ def _check_once(path, changed, size, made_by):
     elif provenance.get("sha256") != file_sha256(path):
         raise UserError(f"{path}: not the file that {provenance_file(path)} describes; make it again with "
                         f"{made_by} --overwrite")
-    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    features = read_npy(path)
     for start in range(0, len(features), _CHUNK):
         bad = np.flatnonzero(~np.isfinite(features[start:start + _CHUNK]).all(axis=1))
         if bad.size:

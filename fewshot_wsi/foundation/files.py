@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from fewshot_wsi.foundation.bounded import JSON_LIMIT, parse_json, read_bounded
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.temporary import temporary_file, umask
 
@@ -31,9 +32,11 @@ def replacing(path: str | Path, mode: str = "wb", **options: Any) -> Iterator[IO
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from None  # a write says no name
         raise
 
 
@@ -50,7 +53,7 @@ def write_json(path: str | Path, value: Any, indent: int | None = 1) -> None:
 def read_json(path: str | Path, what: str = "file") -> dict:
     """The JSON object in `path`; UserError where it is missing, cut short or no object."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = parse_json(read_bounded(path, JSON_LIMIT))
     except FileNotFoundError:
         raise UserError(f"{path}: no such {what}") from None
     except (ValueError, UnicodeDecodeError) as error:
@@ -122,6 +125,8 @@ def located(path: str | Path) -> Path:
     if scheme != "package":
         return Path(path)
     name, _, inside = rest.partition("/")
+    if not name.isidentifier():  # a dotted name would import what is before the dot
+        raise UserError(f"{path}: give the name of an installed package and a file in it, as package:NAME/FILE")
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
         raise UserError(f"{path}: the package is not installed; install it with: pip install {name.replace('_', '-')}")

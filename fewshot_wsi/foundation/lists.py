@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.bounded import LIST_LIMIT, read_text
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
 from fewshot_wsi.foundation.tables import plain_path, read_table, unique_rows
@@ -30,18 +31,19 @@ class ImageList:
         return len(self.names)
 
 
-def read_list(path: str | Path, labeled: bool | None = None) -> "ImageList":
+def read_list(path: str | Path, labeled: bool | None = None, limit: int = LIST_LIMIT) -> "ImageList":
     """Read a list with LF or CRLF ends, with or without a last newline; a path may hold spaces.
 
     labeled: True or False where the caller knows; None takes the last field of every line as a label
-    if it is a whole number on every line. UserError: missing, empty, or a line without the label asked for.
+    if it is a whole number on every line. limit: bytes that are read at most. UserError: missing, no regular file,
+    empty, a line without the label asked for, or a label of more than 64 bits.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig", limit)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such list; make it with tools/prepare_data or name another") from None
-    except (UnicodeDecodeError, IsADirectoryError) as error:
+        raise UserError(f"{path}: no such list; make it with tools/prepare_data/folder.py or name another") from None
+    except (ValueError, IsADirectoryError) as error:
         raise UserError(f"{path}: not a text list ({error})") from None
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not lines:
@@ -53,7 +55,9 @@ def read_list(path: str | Path, labeled: bool | None = None) -> "ImageList":
         return ImageList(path, tuple(line for _, line in lines), None)
     for (number, line), match in zip(lines, found, strict=True):
         if match is None:
-            raise UserError(f"{path}, line {number}: no label at the end of {line!r}; a line is 'path label'")
+            raise UserError(f"{path}, line {number}: no label at the end of {line!r:.100}; a line is 'path label'")
+        if len(match[2]) > 18:
+            raise UserError(f"{path}, line {number}: the label {match[2][:24]} has more than 18 digits")
     fields = [match.groups() for match in found if match]
     labels = np.array([int(label) for _, label in fields], dtype=np.int64)
     return ImageList(path, tuple(name for name, _ in fields), labels)

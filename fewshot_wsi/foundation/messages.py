@@ -6,6 +6,9 @@ Without `show_messages`, Python's defaults hold: warnings on stderr, no informat
 
 import logging
 import sys
+from typing import TextIO
+
+from fewshot_wsi.foundation.printable import printable
 
 PACKAGES = ("fewshot_wsi", "lowshot", "openselfsup")
 
@@ -16,10 +19,16 @@ class _Terminal(logging.Handler):
     def emit(self, record):
         warned = record.levelno >= logging.WARNING
         prefix = "error: " if record.levelno >= logging.ERROR else "notice: " if warned else ""
-        print(prefix + record.getMessage(), file=sys.stderr if warned else sys.stdout, flush=True)
+        say(prefix + record.getMessage(), file=sys.stderr if warned else sys.stdout)
 
 
 _TERMINAL = _Terminal()
+
+
+def say(*values: object, file: TextIO | None = None) -> None:
+    """`print`, at once, for text that holds names of files or classes: hidden characters are escaped, line by line."""
+    text = " ".join(map(str, values))
+    print("\n".join(map(printable, text.split("\n"))), file=file, flush=True)
 
 
 def show_messages() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from tqdm import tqdm
 
+from fewshot_wsi.foundation.printable import printable
+
 
 class _Lines(tqdm):
     """tqdm that prints whole lines, for logs."""
@@ -36,7 +38,7 @@ def bar(iterable: Iterable | None = None, *, desc: str, total: int | None = None
         initial: int = 0, scale: bool = False) -> tqdm:
     """A tqdm object on stderr: iterate over it, or call `.update(n)` and `.close()`. quiet: show nothing.
     scale: 1.2G instead of 1200000000, for bytes."""
-    options = dict(iterable=iterable, desc=desc, total=total, unit=unit, initial=initial, disable=quiet,
+    options = dict(iterable=iterable, desc=printable(desc), total=total, unit=unit, initial=initial, disable=quiet,
                    unit_scale=scale)
     terminal = None if quiet else _terminal()
     if terminal:

@@ -5,8 +5,10 @@ import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from fewshot_wsi.foundation.bounded import read_text
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.names import csv_cell, from_csv_cell
 
 DELIMITERS = (",", ";", "\t")
 _SPELLINGS = {"center": "centre"}
@@ -22,10 +24,10 @@ def read_table(path: str | Path, columns: Collection[str],
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such CSV") from None
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path}: not a readable CSV ({error}); save it as UTF-8") from None
     lines, skipped = text.splitlines(keepends=True), 0
     given = lines[0].strip().lower().removeprefix("sep=") if lines and lines[0].lower().startswith("sep=") else None
@@ -43,11 +45,13 @@ def read_table(path: str | Path, columns: Collection[str],
 
 
 def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
-    """Write a CSV with LF ends in one move. header: column names; rows: as many values as columns each."""
+    """Write a CSV with LF ends in one move; text as `names.csv_cell` writes it, which `read_table` reads back.
+
+    header: column names; rows: as many values as columns each."""
     with replacing(path, "w", encoding="utf-8", newline="") as stream:
         lines = csv.writer(stream, lineterminator="\n")
         lines.writerow(header)
-        lines.writerows(rows)
+        lines.writerows([csv_cell(value) if isinstance(value, str) else value for value in row] for row in rows)
 
 
 def unique_rows(rows: Iterable[tuple[int, dict[str, str]]], key: str, path: str | Path) -> None:
@@ -94,4 +98,4 @@ def _row(path, line, header, values, columns):
     if len(values) != len(header):
         raise UserError(f"{path}, line {line}: {len(values)} values in {len(header)} columns; a value that holds the "
                         "separator stands in quotation marks")
-    return {name: value.strip() for name, value in zip(header, values, strict=True) if name in columns}
+    return {name: from_csv_cell(value.strip()) for name, value in zip(header, values, strict=True) if name in columns}

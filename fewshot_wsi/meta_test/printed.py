@@ -3,6 +3,8 @@
 import datetime
 import logging
 
+from fewshot_wsi.foundation.messages import say
+from fewshot_wsi.foundation.names import visible
 from lowshot.intervals import bootstrap_interval
 from lowshot.statistics import published_block
 
@@ -17,14 +19,14 @@ def print_run(result, namespace, stats=False, now=None):
     parsers find two numbers on each; tables and the report show – instead.
     """
     c = result.config
-    print(now or datetime.datetime.now())
-    print("configs:\n", namespace)
-    print("model:", c["model"], "num_shots:", c["num_shots"], "num_task:", c["num_task"], "mode:", c["mode"],
-          "clf:", c["clf"])
+    say(now or datetime.datetime.now())
+    say("configs:\n", namespace)
+    say("model:", c["model"], "num_shots:", c["num_shots"], "num_task:", c["num_task"], "mode:", c["mode"],
+        "clf:", c["clf"])
     for mean, half in published_block(result.f1):
         print(f"{100 * mean:.2f} {100 * half:.2f}")
     if stats:
-        print(stats_table(result))
+        say(stats_table(result))
     elif result.bootstrap is not None:  # the published block is all that standard output holds
         logger.warning(open_line(result))
 
@@ -32,9 +34,9 @@ def print_run(result, namespace, stats=False, now=None):
 def stats_table(result):
     """Text table in percent: of each figure mean, closed 95 % interval, standard deviation and quantiles over tasks."""
     s = result.statistics
-    rows = [(f"F1 {name}", one) for name, one in zip(result.classes, s["class_f1"], strict=True)]
+    rows = [(f"F1 {visible(name)}", one) for name, one in zip(result.classes, s["class_f1"], strict=True)]
     rows += [("macro F1", s["macro_f1"]), ("accuracy", s["accuracy"]), ("balanced accuracy", s["balanced_accuracy"])]
-    rows += [(f"F1 {name} classes", s["groups"][name]) for name in result.class_groups]
+    rows += [(f"F1 {visible(name)} classes", s["groups"][name]) for name in result.class_groups]
     rows += [("harmonic mean, per task", s["groups"]["harmonic_mean"])] if "harmonic_mean" in s["groups"] else []
     quantiles = sorted(rows[0][1]["quantiles"], key=int)
     width = max(len(name) for name, _ in rows)

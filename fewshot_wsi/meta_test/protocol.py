@@ -1,8 +1,9 @@
-"""A protocol: which images, models, tasks and methods an evaluation is made of. Data, read from one config file.
+"""A protocol: which images, models, tasks and methods an evaluation is made of, read from one config file.
 
-The file is plain Python or any other form that MMEngine's Config reads; `configs/protocols/paper.py` explains each
-key by example. Everything is checked here, before the first image is read: an unknown key, a class that no set has, a
-task that names no set. The rest of the library sees only the frozen dataclasses below.
+The file is Python, a program that sets these names, or data in YAML or JSON, which runs nothing;
+`configs/protocols/paper.py` explains each key by example. Everything is checked here, before the first image is read:
+an unknown key, a class that no set has, a task that names no set. The rest of the library sees only
+the frozen dataclasses below.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from pathlib import Path
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import located
 from fewshot_wsi.foundation.keys import nearest_known
+from fewshot_wsi.foundation.names import check_part
 from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
 from fewshot_wsi.meta_test.classifiers import protocol_classifier
@@ -21,6 +23,7 @@ from lowshot.grouped import GROUP_WEIGHTS
 VARIED = ("num_prototypes", "num_aug_shots", "aug_times")  # what a variation may set
 SAMPLING = ("published", "distinct", "grouped", "disjoint")
 OPEN = ("formula", "bootstrap")
+MOST = 1_000_000  # of anything that is counted in a protocol
 DEFAULT = "configs/protocols/paper.py"
 
 
@@ -226,6 +229,17 @@ def _lookup(table, name, what, where):
 
 
 def _check(p):
+    for kind, known in (("sets", p.sets), ("models", p.models), ("tasks", p.tasks), ("dictionary.prefix",
+                                                                                    (p.dictionary.prefix,))):
+        for name in known:
+            check_part(name, f"{p.path}: {kind}")
+    if not 0 <= p.seed < 2**63:
+        raise UserError(f"{p.path}: seed is {p.seed}; give 0 or more, below 2^63")
+    own = p.dictionary
+    _check_counts(f"{p.path}: dictionary", num_prototypes=own.num_prototypes, num_shift_vectors=own.num_shift_vectors,
+                  iterations=own.iterations)
+    if not 0 <= own.kmeans_seed < 2**32:
+        raise UserError(f"{p.path}: dictionary: kmeans_seed is {own.kmeans_seed}; give 0 or more, below 2^32")
     for name, names in p.classes.items():
         if not isinstance(names, tuple) or not names or not all(isinstance(one, str) for one in names):
             raise UserError(f"{p.path}: classes.{name} is {names!r}; expected the names of the classes in label order")
@@ -251,6 +265,12 @@ def _check(p):
         raise UserError(f"{p.path}: no task names methods, (model, mode, classifier), so there is nothing to score")
 
 
+def _check_counts(where, **numbers):
+    for name, number in numbers.items():
+        if type(number) is not int or not 1 <= number <= MOST:
+            raise UserError(f"{where}: {name} is {number!r:.40}; give whole numbers from 1 to {MOST}")
+
+
 def _check_classes(listed, count, where):
     if not all(type(c) is int and 0 <= c < count for c in listed):
         raise UserError(f"{where} {listed!r} lies outside the {count} classes 0 … {count - 1}")
@@ -272,9 +292,11 @@ def _check_family(p, name, family):
     classes = p.classes_of(family.support)
     if p.classes_of(family.query) != classes:
         raise UserError(f"{where}: support set {family.support} and query set {family.query} have other classes")
-    numbers = (*family.shots, family.num_tasks, family.queries, family.num_aug_shots)
-    if not family.shots or not all(type(n) is int and n >= 1 for n in numbers):
-        raise UserError(f"{where}: shots, num_tasks, queries and num_aug_shots are whole numbers from 1")
+    if not family.shots:
+        raise UserError(f"{where}: shots is empty; give whole numbers from 1")
+    for shots in family.shots:
+        _check_counts(where, shots=shots)
+    _check_counts(where, num_tasks=family.num_tasks, queries=family.queries, num_aug_shots=family.num_aug_shots)
     if family.same_slide and p.sets[family.support].slide is None:
         raise UserError(f"{where}: same_slide needs sets.{family.support}.slide (which part of the path is the slide)")
     for group, listed in family.groups.items():
@@ -296,8 +318,7 @@ def _check_methods(p, family, where):
             raise UserError(f"{where}: a variation is (model, mode, classifier, {{setting: value}}), got {variation!r}")
         for key, value in variation[3].items():
             _lookup(dict.fromkeys(VARIED), key, "varied setting", where)
-            if type(value) is not int or value < 1:
-                raise UserError(f"{where}: {key} is a whole number from 1, got {value!r}")
+            _check_counts(where, **{key: value})
     for model, mode, classifier in (*family.methods, *(variation[:3] for variation in family.variations)):
         for novel in family.novel_classes or (None,):
             tag = "" if novel is None else novel_tag(novel)

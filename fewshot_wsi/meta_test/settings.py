@@ -10,7 +10,8 @@ from pathlib import Path
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import json_sha256
 from fewshot_wsi.foundation.keys import nearest_known
-from fewshot_wsi.meta_test.protocol import OPEN, SAMPLING, Protocol, classes_in, modes, novel_tag
+from fewshot_wsi.foundation.names import check_part
+from fewshot_wsi.meta_test.protocol import MOST, OPEN, SAMPLING, Protocol, classes_in, modes, novel_tag
 from fewshot_wsi.meta_test.remedies import command_line
 from lowshot.augmentations import augmentations
 from lowshot.classifiers import classifiers
@@ -117,9 +118,10 @@ class RunSettings(_OfTask):
         _check_choices(self, mode=modes(), clf=[*classifiers(), *self.protocol.classifiers], latent=LATENT,
                        sampling=SAMPLING, open=OPEN)
         _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
-        if self.open_resamples < 2:
-            raise UserError(f"--open_resamples {self.open_resamples}: give a whole number from 2")
-        if self.aug_times < 0:
+        check_part(self.model, "--model")
+        if not 2 <= self.open_resamples <= MOST:
+            raise UserError(f"--open_resamples {self.open_resamples}: give a whole number from 2 to {MOST}")
+        if not 0 <= self.aug_times <= MOST:
             raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         self._leave_out_what_has_no_effect(usual)
         if self.augmented and self.latent not in augmentations()[self.mode].kinds:
@@ -234,10 +236,10 @@ def _check_choices(settings, **choices):
 
 def _check_numbers(settings, *names):
     for name in names:
-        if getattr(settings, name) < 1:
-            raise UserError(f"--{name} {getattr(settings, name)}: give a whole number from 1")
-    if settings.seed < 0:
-        raise UserError(f"--seed {settings.seed}: give 0 or more")
+        if not 1 <= getattr(settings, name) <= MOST:
+            raise UserError(f"--{name} {getattr(settings, name)}: give a whole number from 1 to {MOST}")
+    if not 0 <= settings.seed < 2**63:
+        raise UserError(f"--seed {settings.seed}: give 0 or more, below 2^63")
 
 
 def novel_of(protocol, task, model=None, asked=None):

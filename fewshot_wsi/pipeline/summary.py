@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 
 from fewshot_wsi.foundation.files import write_text
+from fewshot_wsi.foundation.names import markdown, visible
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import runs_of
 
@@ -91,7 +92,7 @@ def as_text(plan, width=None):
 
 
 def _text_table(one, width):
-    names = [_label(row) for row in one.rows]
+    names = [visible(_label(row)) for row in one.rows]
     first = max(map(len, [*names, "method"]))
     blocks, used = [[]], first
     for task in dict.fromkeys(task for task, _ in one.columns):
@@ -119,11 +120,11 @@ def _block(tasks, one, names, first):
 def as_markdown(plan):
     parts = []
     for heading, one in tables(plan):
-        lines = [" | ".join(["method", *(f"{task}, {shots}-shot" for task, shots in one.columns)]),
+        lines = [" | ".join(["method", *(f"{markdown(task)}, {shots}-shot" for task, shots in one.columns)]),
                  " | ".join(["---", *("---:" for _ in one.columns)])]
-        lines += [" | ".join([_label(row), *(_text(one, row, column, 2) for column in one.columns)])
+        lines += [" | ".join([markdown(_label(row)), *(_text(one, row, column, 2) for column in one.columns)])
                   for row in one.rows]
-        parts.append(f"# {heading}\n\n" + "\n".join(f"| {line} |" for line in lines))
+        parts.append(f"# {markdown(heading)}\n\n" + "\n".join(f"| {line} |" for line in lines))
     return "\n\n".join(parts) + f"\n\n{NOTE}\n"
 
 

@@ -7,6 +7,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewshot_wsi import __version__
+from fewshot_wsi.foundation.names import visible
 from fewshot_wsi.meta_test.protocol import DEFAULT
 from fewshot_wsi.report.commands import command_of
 from fewshot_wsi.report.overview import percent
@@ -25,17 +26,23 @@ def _asset(name):
     return files("fewshot_wsi.report").joinpath(name).read_text(encoding="utf-8")
 
 
+def _shown(value):
+    """What a template gets, before it is escaped: text without hidden characters."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+
+
 def render(content, *, title, protocol=None, report_command="", refresh=None, live=None):
     """HTML text. content: `writing.Content`; refresh: seconds between reloads of a live page, or None;
     live: a line about the run in progress, or None."""
     environment = Environment(loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined,
-                              trim_blocks=True, lstrip_blocks=True)
+                              trim_blocks=True, lstrip_blocks=True, finalize=_shown)
     environment.filters["percent"] = percent
     environment.filters["shorten"] = lambda value: f"{value:.6g}" if isinstance(value, float) else value
     runs = content.evidence.runs
     absent = {"narrow": not content.components.rows, "ablation": not content.ablations.rows,
               "tiles": not content.shown_tasks, "seen": not content.pictures}
-    classes = list(dict.fromkeys(tuple(run.classes) for run in runs))
+    classes_of = [tuple(map(visible, run.classes)) for run in runs]
+    classes = list(dict.fromkeys(classes_of))
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return environment.get_template("page.html.j2").render(
         **vars(content), title=title, lead=_lead(runs), refresh=refresh, live=live, dagger=DAGGER, apart=APART,
@@ -44,8 +51,8 @@ def render(content, *, title, protocol=None, report_command="", refresh=None, li
         sections=[(key, label) for key, label in SECTIONS if not absent.get(key)],
         notices=content.evidence.notices, published_source=published()["source"],
         confusion_labels=[run.label for run in runs],
-        confusion_data={"classes": classes, "runs": [[classes.index(tuple(run.classes)), run.statistics["confusion"]]
-                                                     for run in runs]},
+        confusion_data={"classes": classes, "runs": [[classes.index(own), run.statistics["confusion"]]
+                                                     for own, run in zip(classes_of, runs, strict=True)]},
         commands=[(run.label, run.path, command_of(run.config, protocol)) for run in runs],
         protocol=protocol, assumed=DEFAULT, report_command=report_command,
         made=f"Written {now} by Few-shot-WSI {__version__}")

@@ -184,7 +184,7 @@ def _tasks_hash(path):
         with open(path, encoding="utf-8") as stream:
             line = next((line for line in stream if line.startswith('"hashes": ')), None)
         found = json.loads(line.removeprefix('"hashes": ').rstrip().rstrip(","))["tasks"]
-    except (AttributeError, KeyError, TypeError, ValueError, OSError):
+    except (AttributeError, KeyError, TypeError, ValueError, OSError, RecursionError):
         found = None
     return found if isinstance(found, str) else read_result(path).hashes["tasks"]  # otherwise laid out, or broken
 

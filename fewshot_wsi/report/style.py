@@ -14,6 +14,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib import font_manager  # noqa: E402
 from matplotlib.ft2font import FT2Font  # noqa: E402
 
+from fewshot_wsi.foundation.names import printable  # noqa: E402
+
 logger = logging.getLogger(__name__)
 
 INK = "#1a1a1a"      # becomes the page's text colour where the figure is part of the page
@@ -68,7 +70,10 @@ def drawing(width=7.2, height=3.2, rows=1, columns=1, **options):
 
 def finish(figure, key, title, caption, alt):
     """Figure from a Matplotlib drawing: equal drawings make equal bytes."""
-    texts = (text.get_text() for text in figure.findobj(matplotlib.text.Text))
+    found = figure.findobj(matplotlib.text.Text)
+    for text in found:  # names among them: a hidden character would break the SVG
+        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))
+    texts = (text.get_text() for text in found)
     matplotlib.rcParams["font.sans-serif"] = [FONT, *fallback_fonts(frozenset("".join(texts)))]
     svg, png = io.StringIO(), io.BytesIO()
     figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

@@ -8,6 +8,8 @@ import io
 import unicodedata
 from dataclasses import dataclass, field
 
+from fewshot_wsi.foundation.names import csv_cell, markdown, visible
+
 DAGGER = "†"
 APART = "‡"
 MARKS = {DAGGER: "not distinguishable from the highest on these images",
@@ -95,15 +97,15 @@ def to_csv(table):
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     noted = any(cell.note for row in table.rows for cell in row)
-    writer.writerow([" ".join(filter(None, (full_label(c), part))) for c in table.columns for part in c.parts or ("",)]
-                    + ["Note"] * noted)
+    heads = [" ".join(filter(None, (full_label(c), part))) for c in table.columns for part in c.parts or ("",)]
+    writer.writerow([*map(csv_cell, heads), *["Note"] * noted])
     for row in table.rows:
         flat = []
         for column, cell in zip(table.columns, row, strict=True):
             flat += [_plain(value) for value in _padded(cell.values, len(column.parts))] if column.parts \
-                else [cell.text]
+                else [csv_cell(cell.text)]
         notes = [f"{full_label(c)}: {cell.note}" for c, cell in zip(table.columns, row, strict=True) if cell.note]
-        writer.writerow(flat + ["; ".join(notes)] * noted)
+        writer.writerow(flat + [csv_cell("; ".join(notes))] * noted)
     return stream.getvalue()
 
 
@@ -117,18 +119,13 @@ def _plain(value):
 
 def to_markdown(table):
     def line(cells):
-        return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-                                 for cell in cells) + " |"
+        return "| " + " | ".join(cells) + " |"
 
-    rows = [[(f"**{_html_safe(c.text)}**" if c.best else _html_safe(c.text)) + c.mark
-             + (f" ({_html_safe(c.second)})" if c.second else "") for c in row] for row in table.rows]
+    rows = [[(f"**{markdown(c.text)}**" if c.best else markdown(c.text)) + c.mark
+             + (f" ({markdown(c.second)})" if c.second else "") for c in row] for row in table.rows]
     rule = "| " + " | ".join("---:" if numeric else "---" for numeric in table.numeric) + " |"
-    body = [line([_html_safe(full_label(c)) for c in table.columns]), rule, *map(line, rows)]
-    return f"### {table.title}\n\n" + "\n".join(body) + f"\n\n{table.caption}\n"
-
-
-def _html_safe(text):
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    body = [line([markdown(full_label(c)) for c in table.columns]), rule, *map(line, rows)]
+    return f"### {markdown(table.title)}\n\n" + "\n".join(body) + f"\n\n{markdown(table.caption)}\n"
 
 
 def to_latex(table):
@@ -182,7 +179,7 @@ _ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304"
 def escape_latex(text):
     """Text that pdflatex sets without further packages: accents as commands, letters that its fonts lack without
     their stroke or hook, and '?' for what is not Latin."""
-    return "".join(map(_latex_character, unicodedata.normalize("NFC", str(text))))
+    return "".join(map(_latex_character, unicodedata.normalize("NFC", visible(text))))
 
 
 def _latex_character(char):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing, write_json, write_text
+from fewshot_wsi.foundation.names import csv_cell
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.report import ablations, contrasts, figures, overview, selection, tiles, uncertainty
 from fewshot_wsi.report.page import render
@@ -110,8 +111,8 @@ TIDY = ("run", "task", "novel_class", "shots", "model", "mode", "clf", "method",
 
 def _rows_of(run, number):
     """Columns of a run that stay the same in every row of `tidy.csv` and `confusion.csv`."""
-    return [number, run.evaluation, run.novel, run.shots, run.config["model"], run.config["mode"], run.config["clf"],
-            run.method]
+    names = (run.config["model"], run.config["mode"], run.config["clf"], run.method)
+    return [number, csv_cell(run.evaluation), run.novel and csv_cell(run.novel), run.shots, *map(csv_cell, names)]
 
 
 def _csv_line(values):
@@ -126,7 +127,7 @@ def _write_tidy(path, runs):
         stream.write(",".join(TIDY) + "\n")
         for number, run in enumerate(runs, 1):
             head = _csv_line(_rows_of(run, number))
-            names = [_csv_line([name]) for name in run.classes]
+            names = [_csv_line([csv_cell(name)]) for name in run.classes]
             stream.write("".join(f"{head},{task},{name},{value:.6g}\n" for task, row in enumerate(run.f1.tolist())
                                  for name, value in zip(names, row, strict=True)))
 
@@ -136,10 +137,10 @@ def _write_confusion(path, runs):
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow([*TIDY[:8], "true", "predicted", "queries"])
         for number, run in enumerate(runs, 1):
-            head = _rows_of(run, number)
+            head, classes = _rows_of(run, number), [csv_cell(name) for name in run.classes]
             writer.writerows([*head, true, predicted, count]
-                             for true, row in zip(run.classes, run.statistics["confusion"], strict=True)
-                             for predicted, count in zip(run.classes, row, strict=True))
+                             for true, row in zip(classes, run.statistics["confusion"], strict=True)
+                             for predicted, count in zip(classes, row, strict=True))
 
 
 def summary(content):

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 import openselfsup
+from fewshot_wsi.foundation.bounded import read_npy
 from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.features import (
     FeatureWriter,
@@ -220,8 +221,8 @@ def _prepare(todo, jobs, settings):
 
 def _same_labels(path, labels):
     try:
-        return np.array_equal(np.load(path, allow_pickle=False), labels)
-    except (ValueError, EOFError):  # no array at all
+        return np.array_equal(read_npy(path), labels)
+    except ValueError:  # no array at all
         return False
 
 
