@@ -7,5 +7,6 @@ setup(
     packages=[*find_packages(include=ROOMS), "fewshot_wsi.configs"],
     package_dir={"fewshot_wsi.configs": "configs"},
     package_data={"": ["py.typed", "*.pyi"], "fewshot_wsi.report": ["*.j2", "*.js", "*.css", "*.json"],
+                  "fewshot_wsi.labelling": ["*.j2", "*.js", "*.css"],
                   "fewshot_wsi.configs": ["**/*.py"]},
 )

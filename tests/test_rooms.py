@@ -18,6 +18,8 @@ ROOMS = {
     "fewshot_wsi.data_checks": ("fewshot_wsi.foundation", "openselfsup"),
     "fewshot_wsi.meta_test": ("fewshot_wsi.foundation", "lowshot"),
     "fewshot_wsi.report": ("fewshot_wsi.foundation", "lowshot", "fewshot_wsi.meta_test"),
+    "fewshot_wsi.labelling": ("fewshot_wsi.foundation", "openselfsup", "lowshot", "fewshot_wsi.meta_test",
+                              "fewshot_wsi.report"),
     "fewshot_wsi.pipeline": ("fewshot_wsi.foundation", "openselfsup", "lowshot", "fewshot_wsi.meta_test",
                              "fewshot_wsi.report"),
 }

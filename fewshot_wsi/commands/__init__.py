@@ -27,6 +27,8 @@ COMMANDS = {  # name, which is that of the module, of the published script and i
     "distributed_meta_test_wt_aug": "the same with augmented views of the support tiles",
     "compare": "two methods, task by task",
     "report": "one page of all results",
+    "select_tiles": "the tiles to label next, and a page to label them on",
+    "budget_curve": "F1 against the number of labels a class",
     "visualize": "what encoders see in tiles",
 }
 

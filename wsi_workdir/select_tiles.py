@@ -1,0 +1,12 @@
+"""Choose the tiles to label next, and make the page to label them on."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from fewshot_wsi.commands.select_tiles import main
+from fewshot_wsi.foundation.errors import run_command
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
