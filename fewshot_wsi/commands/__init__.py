@@ -27,6 +27,7 @@ COMMANDS = {  # name, which is that of the module, of the published script and i
     "distributed_meta_test_wt_aug": "the same with augmented views of the support tiles",
     "compare": "two methods, task by task",
     "report": "one page of all results",
+    "predict": "names of unlabelled tiles, by a few labelled ones, and how sure they are",
     "visualize": "what encoders see in tiles",
 }
 
