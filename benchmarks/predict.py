@@ -4,7 +4,7 @@
     python benchmarks/predict.py --rows 100000 --width 512 --clf logistic_regression
 
 Draws features of unit length, names them from 10 supports a class, and removes the files. The command runs in a process
-of its own, on as many BLAS threads as --threads; its peak memory is that of the process (ru_maxrss). The bar for 10⁶ ×
+of its own, on as many BLAS threads as --threads; its peak memory is that of the process (VmHWM). The bar for 10⁶ ×
 1,024 rows on two cores: 60 s and 2 GiB.
 """
 
@@ -31,7 +31,8 @@ from fewshot_wsi.foundation.tables import write_table
 SHOTS = 10
 CHUNK = 16384
 MEASURED = ("import resource, sys\nfrom fewshot_wsi.commands.predict import main\ncode = main(sys.argv[1:])\n"
-            "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\nsys.exit(code)")
+            "status = open('/proc/self/status').read()\nused = resource.getrusage(resource.RUSAGE_SELF)\n"
+            "print('measured', status.split('VmHWM:')[1].split()[0], used.ru_utime + used.ru_stime)\nsys.exit(code)")
 
 
 def main(argv=None):
@@ -49,11 +50,11 @@ def main(argv=None):
         if done.returncode:
             print(done.stderr, file=sys.stderr)
             return done.returncode
-        peak = int(done.stdout.rsplit("peak", 1)[1]) / 2**20
-        print("| rows | width | classes | classifier | output | seconds | peak memory |\n"
-              "| ---: | ---: | ---: | --- | --- | ---: | ---: |\n"
+        peak, busy = map(float, done.stdout.rsplit("measured", 1)[1].split())
+        print("| rows | width | classes | classifier | output | seconds | of a core | peak memory |\n"
+              "| ---: | ---: | ---: | --- | --- | ---: | ---: | ---: |\n"
               f"| {args.rows:,} | {args.width:,} | {args.ways} | {args.clf} | {args.suffix[1:]} | {seconds:.1f} "
-              f"| {peak:.2f} GiB |")
+              f"| {busy:.1f} | {peak / 2**20:.2f} GiB |")
     return 0
 
 
