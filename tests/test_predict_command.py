@@ -392,3 +392,18 @@ def test_the_walkthrough_of_the_document_names_tiles(tmp_path):
     table = "".join(re.findall(r"^\| (`.+?) \|", text.split("## Name your tiles")[1].split("\n## ")[0], flags=re.M))
     documented = tuple(word.rstrip("…123") for word in re.findall("`([^`]+)`", table))
     assert all(name.startswith(documented) for name in rows[0])
+
+
+def test_the_encoder_of_a_protocols_model_is_that_encoder(tiles, tmp_path):
+    (tmp_path / "protocol.json").write_text(json.dumps(dict(
+        name="own", workdir=str(tmp_path), classes=dict(tissue=list(COLOURS)), models=dict(colour=dict(
+            encoder="color_histogram")), dictionary=dict(set="base", prefix="B"),
+        sets=dict(base=dict(list="none.txt", root="none", classes="tissue",
+                            config="configs/extraction/extract_feats_LC.py")),
+        tasks=dict(out=dict(support="base", query="base", shots=[1], methods=[["colour", "linear", "Ridge"]])))))
+    options = ["--support", tiles / "labelled", "--query", tiles / "tiles"]
+    predict(*options, "--encoder", "color_histogram", "--out", tmp_path / "a.csv")
+    predict(*options, "--protocol", tmp_path / "protocol.json", "--model", "colour", "--out", tmp_path / "b.csv")
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    with pytest.raises(UserError, match="no model 'other'; there are colour"):
+        predict(*options, "--protocol", tmp_path / "protocol.json", "--model", "other", "--out", tmp_path / "c.csv")
