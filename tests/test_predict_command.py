@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -407,3 +408,16 @@ def test_the_encoder_of_a_protocols_model_is_that_encoder(tiles, tmp_path):
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     with pytest.raises(UserError, match="no model 'other'; there are colour"):
         predict(*options, "--protocol", tmp_path / "protocol.json", "--model", "other", "--out", tmp_path / "c.csv")
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(features):
+    """The size of files is limited, which Python reports as it does a full disk; then the same command again."""
+    command = [sys.executable, "wsi_workdir/predict.py", "--support", features / "labels.csv", "--query",
+               features / "feats.npy", "--quiet", "--out", features / "p.csv"]
+    limited = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY)))
+    assert limited.returncode == 2 and limited.stderr.count("\n") == 1, limited.stderr
+    assert "the file would grow over the size limit; free some space" in limited.stderr
+    assert not (features / "p.csv").exists()
+    assert subprocess.run(command, cwd=ROOT, capture_output=True).returncode == 0
+    assert len(read(features / "p.csv")) == 60 and not list(features.glob(".*"))
