@@ -215,3 +215,23 @@ def _search(target, spread, units, lower, count, level):
         middle = (low + high) // 2
         low, high = (low, middle) if half(middle) <= target else (middle + 1, high)
     return high
+
+
+def score_interval(mean: float, variance: float, units: int, level: float = LEVEL) -> tuple[float, float]:
+    """(low, high) of a share `mean` in [0, 1] that was measured once, on `units` independent units.
+
+    Wilson's score interval at the effective sample size of Korn and Graubard (1998), with Student's t of units − 1:
+
+        n = min(mean (1 − mean) / variance, units),   low, high = roots p of (mean − p)^2 = t^2 p (1 − p) / n
+
+    So a share of 1 from few units has an interval too, where its estimated variance, 0, would give none.
+    variance: of the mean, estimated over the units. Fewer than two units: (0, 1).
+    """
+    if units < 2:
+        return 0.0, 1.0
+    inside = mean * (1 - mean)
+    n = min(inside / variance, units) if variance > 0 and inside > 0 else units
+    square = _t(level, units - 1) ** 2 / n
+    centre = (mean + square / 2) / (1 + square)
+    half = math.sqrt(square * inside + square ** 2 / 4) / (1 + square)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

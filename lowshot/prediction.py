@@ -3,9 +3,10 @@
 Where the classifier has a batched form it is used; any other scikit-learn classifier is fitted one task at a time.
 """
 
+import contextlib
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fewshot_wsi.foundation.errors import InputError
 from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import find_classifier
 from lowshot.solvers.device import choose_device
+from lowshot.solvers.planes import Planes
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -44,13 +46,13 @@ def predict(classifier: Any, support: np.ndarray, labels: np.ndarray, query: np.
     support, query = np.asarray(support), np.asarray(query)
     numbers = np.arange(len(support)) if task_numbers is None else np.asarray(task_numbers)
     classifier = find_classifier(classifier).fitted_to(getattr(base, "dictionary_", base))
-    _check_choices(classifier, solver, augmentation)
-    labels = _check_arrays(support, np.asarray(labels), query, numbers)
-    form = _form(classifier, solver, augmentation)
+    check_choices(classifier, solver, augmentation)
+    labels = check_arrays(support, np.asarray(labels), query, numbers)
+    form = form_of(classifier, solver, augmentation)
     if device != "auto" or form == "sampled":
         device = choose_device(device)
     if augmentation is not None and form != "estimator":
-        _check_size(support, query, augmentation.dictionary.prototypes)
+        check_size(support, query, augmentation.dictionary.prototypes)
     predicted = np.empty(query.shape[:2], dtype=np.int64)
     if form == "estimator":
         for row, (*arrays, number) in enumerate(zip(support, labels, query, numbers, strict=True)):
@@ -58,7 +60,7 @@ def predict(classifier: Any, support: np.ndarray, labels: np.ndarray, query: np.
         return predicted
     if form != "sampled" or classifier.on_device is None:
         device = "cpu"
-    fit = functools.partial(_FORMS[form], classifier, augmentation, setting, device)
+    fit = functools.partial(_on_device if device != "cpu" else _on_cpu, classifier, form, augmentation, setting, device)
     step = max(1, BLOCK_BYTES // (8 * support.shape[2] * (support.shape[1] + query.shape[1])))
     if device != "cpu":
         step = max(1, len(support))  # many.sampled cuts blocks of its own
@@ -66,11 +68,7 @@ def predict(classifier: Any, support: np.ndarray, labels: np.ndarray, query: np.
         for start in range(0, len(members), step):
             rows = _span(members[start:start + step])
             coded = np.searchsorted(classes, labels[rows])  # (t, n) in [0, ways)
-            try:
-                predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
-            except np.linalg.LinAlgError:
-                raise InputError(f"{classifier.name}: the features are too large, or too uneven, for the batched "
-                                "solver; scale them to unit length, or use the solver 'sklearn'") from None
+            predicted[rows] = classes[fit(support[rows], coded, len(classes), query[rows], numbers[rows])]
     return predicted
 
 
@@ -89,44 +87,73 @@ def _task_classes(classifier, classes, support, labels, query, *how):
 def predict_task(estimator: "BaseEstimator", support: np.ndarray, labels: np.ndarray, query: np.ndarray,
                  augmentation: Any = None, setting: str = "", number: int = 0) -> np.ndarray:
     """Predictions (q,) of a fresh `estimator` fitted to one task: support (n, D), labels (n,), query (q, D)."""
-    if augmentation is not None:
-        support = augmentation.augment(support, setting, number).reshape(-1, support.shape[1])
-        labels = np.repeat(labels, augmentation.n_aug)
+    rows, labels = fit_rows(support, labels, augmentation, setting, number)
+    with quiet_centroids():
+        return clone(estimator).fit(rows, labels).predict(query)
+
+
+def fit_rows(support: np.ndarray, labels: np.ndarray, augmentation: Any, setting: str,
+             number: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rows (m, D), labels (m,)) that an estimator is fitted to: the supports (n, D), each with its augmentations."""
+    if augmentation is None:
+        return support, labels
+    rows = augmentation.augment(support, setting, number).reshape(-1, support.shape[1])
+    return rows, np.repeat(labels, augmentation.n_aug)
+
+
+@contextlib.contextmanager
+def quiet_centroids() -> Iterator[None]:
+    """One shot a class has no within-class variance: NearestCentroid says so at every fit and does not use it."""
     with warnings.catch_warnings():
-        # one shot a class has no within-class variance: NearestCentroid says so at every fit and does not use it
         warnings.filterwarnings("ignore", module="sklearn.neighbors._nearest_centroid")
-        return clone(estimator).fit(support, labels).predict(query)
+        yield
 
 
-def _form(classifier, solver, augmentation):
-    """Which form of the classifier predicts: 'batched', 'sampled', 'expected' or 'estimator'."""
+def form_of(classifier: Any, solver: str, augmentation: Any) -> str:
+    """Which form of a Classifier predicts: 'batched', 'sampled', 'expected' or 'estimator'."""
     if solver == "sklearn" or not (augmentation is None or isinstance(augmentation, LatentShifts)):
         return "estimator"
     form = "batched" if augmentation is None or augmentation.n_aug == 1 else augmentation.kind
     return "estimator" if getattr(classifier, form) is None else form
 
 
-# Each form as a function of a block of tasks: (…, support, labels in [0, ways), ways, query, numbers) → classes
+def fit_planes(classifier: Any, form: str, augmentation: Any, support: np.ndarray, labels: np.ndarray, ways: int,
+               setting: str, numbers: np.ndarray) -> list[Planes]:
+    """Planes of a block of tasks, in one object or one each: support (T, n, D), labels (T, n) in [0, ways), numbers
+    (T,) of the tasks. form: of `form_of`, but not 'estimator'. ValueError: features that the form cannot work on."""
+    with _within_range(classifier):
+        if form == "batched":
+            return [classifier.batched(support, labels, ways)]
+        if form == "expected":
+            return [classifier.expected(support, labels, ways, augmentation)]
+        return [classifier.sampled(z, y, ways, augmentation.draws(setting, number, len(z)), augmentation)
+                for z, y, number in zip(support, labels, numbers, strict=True)]
 
-def _batched(classifier, augmentation, setting, device, support, labels, ways, query, numbers):
-    return classifier.batched(support, labels, ways, query)
+
+@contextlib.contextmanager
+def _within_range(classifier):
+    try:
+        yield
+    except np.linalg.LinAlgError:
+        raise InputError(f"{classifier.name}: the features are too large, or too uneven, for the batched "
+                         "solver; scale them to unit length, or use the solver 'sklearn'") from None
 
 
-def _expected(classifier, augmentation, setting, device, support, labels, ways, query, numbers):
-    return classifier.expected(support, labels, ways, query, augmentation)
+# A block of tasks: (…, support, labels in [0, ways), ways, query, numbers) → classes (T, q)
+
+def _on_cpu(classifier, form, augmentation, setting, device, support, labels, ways, query, numbers):
+    planes = fit_planes(classifier, form, augmentation, support, labels, ways, setting, numbers)
+    if form != "sampled":
+        return planes[0].classes(query)
+    return np.array([one.classes(q) for one, q in zip(planes, query, strict=True)])
 
 
-def _sampled(classifier, augmentation, setting, device, support, labels, ways, query, numbers):
-    draws = [augmentation.draws(setting, number, support.shape[1]) for number in numbers]
-    if device != "cpu":
-        from lowshot.solvers import many  # here, not above: it imports PyTorch
-        return many.sampled(classifier.on_device(), support, labels, ways, query, np.array(draws), augmentation,
+def _on_device(classifier, form, augmentation, setting, device, support, labels, ways, query, numbers):
+    from lowshot.solvers import many  # here, not above: it imports PyTorch
+    draws = np.array([augmentation.draws(setting, number, support.shape[1]) for number in numbers])
+    with _within_range(classifier):
+        return many.sampled(classifier.on_device(), support, labels, ways, query, draws, augmentation,
                             device.removeprefix("torch-"))
-    return np.array([classifier.sampled(z, y, ways, q, rows, augmentation)
-                     for z, y, q, rows in zip(support, labels, query, draws, strict=True)])
-
-
-_FORMS = {"batched": _batched, "sampled": _sampled, "expected": _expected}
 
 
 def _alike(labels):
@@ -145,7 +172,8 @@ def _span(numbers):
     return slice(first, last + 1) if last - first == len(numbers) - 1 else numbers
 
 
-def _check_choices(classifier, solver, augmentation):
+def check_choices(classifier: Any, solver: str, augmentation: Any) -> None:
+    """ValueError: no such solver, or expected augmentation where there is no form of it."""
     if solver not in SOLVERS:
         raise InputError(f"solver {solver!r}: known are {', '.join(SOLVERS)}")
     if isinstance(augmentation, LatentShifts) and augmentation.kind == "expected":
@@ -156,15 +184,16 @@ def _check_choices(classifier, solver, augmentation):
                             "sampled augmentation")
 
 
-def _check_size(*arrays):
+def check_size(*arrays: np.ndarray) -> None:
+    """ValueError: features too large for latent augmentation."""
     largest = max(np.abs(array).max(initial=0) for array in arrays)
     if largest > LARGEST:
         raise InputError(f"features reach {largest:.0e}, too large for latent augmentation, which works in float32; "
                         "scale them down, or use the solver 'sklearn'")
 
 
-def _check_arrays(support, labels, query, numbers):
-    """Labels (T, n) int64."""
+def check_arrays(support: np.ndarray, labels: np.ndarray, query: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Labels (T, n) int64. ValueError: shapes that disagree, one class only, numbers that are not finite."""
     if support.ndim != 3 or query.ndim != 3 or len(support) != len(query) or support.shape[2] != query.shape[2]:
         raise InputError(f"support {support.shape} and query {query.shape}: expected (tasks, rows, width), "
                         "with the same tasks and width")

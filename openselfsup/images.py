@@ -44,6 +44,8 @@ def decode_image(data, path):
         return _pillow(data)
     except UserError:
         raise
+    except UnidentifiedImageError:  # its text is an address in memory
+        raise BrokenImage(f"{path}: does not decode as an image (no known format)") from None
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise BrokenImage(f"{path}: does not decode as an image ({error})") from None
 

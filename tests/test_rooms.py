@@ -23,6 +23,8 @@ ROOMS = {
     "fewshot_wsi.pipeline": ("fewshot_wsi.foundation", "openselfsup", "lowshot", "fewshot_wsi.meta_test",
                              "fewshot_wsi.report"),
 }
+ROOMS["fewshot_wsi.predict"] = ("fewshot_wsi.foundation", "openselfsup", "lowshot", "fewshot_wsi.meta_test",
+                                "fewshot_wsi.pipeline")
 ROOMS["fewshot_wsi.commands"] = tuple(ROOMS)
 ON_A_GPU = "lowshot.solvers.many"  # imported where a GPU is used, and nowhere else
 OURS = ("fewshot_wsi", "lowshot", "openselfsup", "benchmarks")

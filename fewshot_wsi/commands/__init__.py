@@ -29,6 +29,7 @@ COMMANDS = {  # name, which is that of the module, of the published script and i
     "report": "one page of all results",
     "select_tiles": "the tiles to label next, and a page to label them on",
     "budget_curve": "F1 against the number of labels a class",
+    "predict": "names of unlabelled tiles, by a few labelled ones, and how sure they are",
     "visualize": "what encoders see in tiles",
 }
 

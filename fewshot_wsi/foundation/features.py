@@ -13,7 +13,7 @@ import io
 import logging
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ EXTRACT = "python wsi_workdir/extract.py"
 # what decides the numbers; a new version of the code, another batch size or device is written down, not compared
 IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256")
 ENCODER = ("encoder", "weights_sha256", "config_sha256")  # of these, what says which encoder made features
-_CHUNK = 65536  # rows looked at in one go, so that checks need little memory
+_CHUNK = 16384  # rows looked at in one go, so that checks need little memory
 
 
 def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
@@ -48,6 +48,13 @@ def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTR
     A missing provenance JSON gives one line on stderr. UserError: missing, no 2-D float array, not finite, another
     number of rows, or not the file that its JSON describes. The expensive checks run once per file and process.
     """
+    check_features(path, rows, made_by)
+    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    return features if features.dtype == np.float32 else features.astype(np.float32)
+
+
+def check_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> tuple[int, int]:
+    """(N, D) of features that `load_features` would return, checked block by block; arguments and errors as there."""
     path = Path(path)
     features = _open(path, made_by)
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
@@ -58,7 +65,17 @@ def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTR
                         f"make them again with {made_by}")
     stat = path.stat()
     _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
-    return features if features.dtype == np.float32 else features.astype(np.float32)
+    return features.shape
+
+
+def row_blocks(path: str | Path, size: int = _CHUNK) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, features (at most `size`, D) as stored) of a features file, in order.
+
+    Each block is mapped anew, so that no more than one counts as this process's memory.
+    """
+    rows = len(np.load(path, mmap_mode="r", allow_pickle=False))
+    for start in range(0, rows, size):
+        yield start, np.load(path, mmap_mode="r", allow_pickle=False)[start:start + size]
 
 
 def load_labels(path: str | Path, num_classes: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
@@ -172,9 +189,8 @@ def _check_once(path, changed, size, made_by):
     elif provenance.get("sha256") != file_sha256(path):
         raise UserError(f"{path}: not the file that {provenance_file(path)} describes; make it again with "
                         f"{made_by} --overwrite")
-    features = read_npy(path)
-    for start in range(0, len(features), _CHUNK):
-        bad = np.flatnonzero(~np.isfinite(features[start:start + _CHUNK]).all(axis=1))
+    for start, features in row_blocks(path):
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if bad.size:
             raise UserError(f"{path}: row {start + bad[0]} holds NaN or infinite values; check the weights that made "
                             f"it and make it again with {made_by} --overwrite")

@@ -32,11 +32,12 @@ class Classifier:
     estimator: object            # scikit-learn's, unfitted, with its parameters
     label: str = ""              # in figures; '': the name
     short: str = ""              # in tables; '': the label
-    batched: Callable | None = None   # (support (T, n, D), labels (T, n), ways, query (T, q, D)) -> classes (T, q)
+    batched: Callable | None = None   # (support (T, n, D), labels (T, n), ways) -> Planes of T tasks
     sampled: Callable | None = None   # latent augmentation of one task: (support (n, D), labels (n,), ways,
-    #                                   query (q, D), draws (n, n_aug − 1), LatentShifts) -> classes (q,)
+    #                                   draws (n, n_aug − 1), LatentShifts) -> Planes of one task
     expected: Callable | None = None  # its limit of many draws: as `batched`, with LatentShifts as last argument
     on_device: Callable | None = None  # () -> function of `solvers.many`: the sampled form of many tasks, by PyTorch
+    probabilistic: bool = False  # the softmax of its scores are probabilities of the classes
     uses_base: bool = False      # the estimator has a parameter `base_mean`, the mean of the base features
 
     def __post_init__(self):

@@ -16,6 +16,7 @@ from lowshot.classifiers import Classifier, register
 from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.descent import minimise, newton
+from lowshot.solvers.planes import Planes
 from lowshot.solvers.shift_space import shift_space
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ UNIT = 0.25, 4.0          # mean squared length of supports between which `minim
 JITTER = 1e-12            # of the mean squared length of a row: repeated supports make the kernel singular
 
 
-def batched(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray) -> np.ndarray:
-    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D). In float64.
+def batched(support: np.ndarray, labels: np.ndarray, ways: int) -> Planes:
+    """Planes of T tasks. support (T, n, D); labels (T, n) in [0, ways). In float64.
 
     The solution lies in the span of the n supports. Where n ≤ D the problem is solved in n coordinates: with
     K = XXᵀ = LLᵀ (a jitter on the diagonal), rows L and W = V·L⁻¹·X keep all logits and |W| = |V|.
@@ -52,7 +53,7 @@ def batched(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarra
     if small:
         dual = np.linalg.solve(np.swapaxes(coordinates, 1, 2), np.swapaxes(weights, 1, 2))  # (T, n, ways)
         weights = np.swapaxes(dual, 1, 2) @ rows
-    return np.argmax((query - centre) @ np.swapaxes(weights, 1, 2) + np.swapaxes(bias, 1, 2), axis=2)
+    return Planes(np.swapaxes(weights, 1, 2), bias[:, :, 0], centre[:, 0])
 
 
 def _solve_linear(rows, targets, off):
@@ -68,9 +69,9 @@ def _solve_linear(rows, targets, off):
     return solved
 
 
-def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray, draws: np.ndarray,
-            augmentation: "LatentShifts") -> np.ndarray:
-    """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
+def sampled(support: np.ndarray, labels: np.ndarray, ways: int, draws: np.ndarray,
+            augmentation: "LatentShifts") -> Planes:
+    """Planes of one task: support (n, D), labels (n,), draws (n, A−1).
 
     First in the leading columns of the shift space, where a pass costs little, then from there in all columns.
     Preconditioner: Hessian with each support's softmax weights replaced by their mean over its A rows and its shifts'
@@ -84,7 +85,7 @@ def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarra
         rows = AugmentedRows.of_task_in_float64(support, clusters, draws, space)
         problem = _Sampled(rows, targets.astype(np.float64), penalty_of(ways), clusters, space, lead, renew=())
         weights = newton(problem, np.zeros((1, ways, support.shape[1] + 1)), partial(limit, NEWTON_TOLERANCE))
-        return rows.predict(weights[0], query)
+        return rows.planes(weights[0])
     rows, targets = AugmentedRows.of_task(support, clusters, draws, space), targets.astype(np.float32)
     coarse = _Sampled(rows.leading(lead), targets, penalty_of(ways), clusters, space, lead, renew=(0, 1, 2, 4))
     start = np.zeros((1, ways, lead + 1))
@@ -93,7 +94,7 @@ def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarra
     weights = np.concatenate([weights[..., :-1], tail, weights[..., -1:]], axis=2)
     fine = _Sampled(rows, targets, penalty_of(ways), clusters, space, lead, renew=(0,))
     weights, _ = minimise(fine, weights, lambda _: limit(SAMPLED_TOLERANCE, first))
-    return rows.predict(weights[0], query)
+    return rows.planes(weights[0])
 
 
 def off_scale(support: np.ndarray) -> np.ndarray:
@@ -233,4 +234,4 @@ def _on_device():
 
 
 register(Classifier("logistic_regression", LogisticRegression(max_iter=1000), label="Logistic regression", short="LR",
-                    batched=batched, sampled=sampled, on_device=_on_device))
+                    batched=batched, sampled=sampled, on_device=_on_device, probabilistic=True))

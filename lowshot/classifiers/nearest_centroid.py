@@ -1,7 +1,8 @@
 """NearestCentroid of scikit-learn, Euclidean: the class whose mean support is nearest; a tie goes to the first class.
 
 |q − c|² = |q|² − 2 q·c + |c|²; |q|² is the same for every class. With m the mean of the centroids and d = c − m, what
-differs between classes is |d|² − 2 (q − m)·d: centroids of a common offset cancel before they are multiplied.
+differs between classes is |d|² − 2 (q − m)·d: centroids of a common offset cancel before they are multiplied. The
+score of a class is the negative of it, so that score differences are those of −|q − c|².
 """
 
 from typing import TYPE_CHECKING
@@ -11,45 +12,44 @@ from sklearn.neighbors import NearestCentroid
 
 from lowshot.classifiers import Classifier, register
 from lowshot.solvers.augmented import AugmentedRows
+from lowshot.solvers.planes import Planes
 from lowshot.solvers.shift_space import shift_space
 
 if TYPE_CHECKING:
     from lowshot.augmentations.latent_aug import LatentShifts
 
 
-def batched(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray) -> np.ndarray:
-    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
+def batched(support: np.ndarray, labels: np.ndarray, ways: int) -> Planes:
+    """Planes of T tasks. support (T, n, D); labels (T, n) in [0, ways)."""
     member = one_hot(labels, ways)                                                    # (T, ways, n)
     centroids = member @ support.astype(np.float64) / member.sum(axis=2, keepdims=True)  # (T, ways, D)
-    return nearest(centroids, query)
+    return nearest(centroids)
 
 
-def expected(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray,
-             augmentation: "LatentShifts") -> np.ndarray:
+def expected(support: np.ndarray, labels: np.ndarray, ways: int, augmentation: "LatentShifts") -> Planes:
     """As `batched`: shifts have mean 0, so the expected mean of a support's A features is the support itself, and
     latent augmentation, which adds noise to the centroids, adds nothing in the limit of many draws."""
-    return batched(support, labels, ways, query)
+    return batched(support, labels, ways)
 
 
-def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray, draws: np.ndarray,
-            augmentation: "LatentShifts") -> np.ndarray:
-    """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1)."""
+def sampled(support: np.ndarray, labels: np.ndarray, ways: int, draws: np.ndarray,
+            augmentation: "LatentShifts") -> Planes:
+    """Planes of one task: support (n, D), labels (n,), draws (n, A−1)."""
     space = shift_space(augmentation.dictionary)
     rows = AugmentedRows.of_task(support, augmentation.nearest(support), draws, space)
     member = np.repeat(one_hot(labels, ways)[:, :, None], rows.n_aug, axis=2)          # (ways, n, A)
     sums = rows.backward(member.astype(np.float32))[:, :-1].astype(np.float64)
     centroids = sums / member.sum(axis=(1, 2))[:, None]
     centroids = centroids @ rows.basis.T + rows.centre
-    return nearest(centroids[None], query[None])[0]
+    return nearest(centroids)
 
 
-def nearest(centroids: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """(T, q) int64: number of the nearest of centroids (T, ways, D) float64 to each query (T, q, D)."""
-    centre = centroids.mean(axis=1, keepdims=True)
+def nearest(centroids: np.ndarray) -> Planes:
+    """Planes whose classes are the nearest of centroids (…, ways, D) float64."""
+    centre = centroids.mean(axis=-2, keepdims=True)
     apart = centroids - centre
-    own = ((apart + 2 * centre) * apart).sum(axis=2)                                   # (T, ways) |d|² + 2 m·d
-    products = query.astype(np.float64) @ np.swapaxes(apart, 1, 2)                     # (T, q, ways)
-    return np.argmin(own[:, None] - 2 * products, axis=2)
+    own = ((apart + 2 * centre) * apart).sum(axis=-1)                                  # (…, ways) |d|² + 2 m·d
+    return Planes(2 * np.swapaxes(apart, -1, -2), -own)
 
 
 def one_hot(labels: np.ndarray, ways: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from lowshot.classifiers import Classifier, register
 from lowshot.classifiers.nearest_centroid import one_hot
 from lowshot.solvers.augmented import AugmentedRows
 from lowshot.solvers.descent import conjugate_gradients
+from lowshot.solvers.planes import Planes
 from lowshot.solvers.shift_space import shift_space
 
 if TYPE_CHECKING:
@@ -28,15 +29,15 @@ ROUTINES = {np.float32: (blas.saxpy, blas.ssyrk, lapack.spotrf, lapack.spotrs),
             np.float64: (blas.daxpy, blas.dsyrk, lapack.dpotrf, lapack.dpotrs)}
 
 
-def batched(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray) -> np.ndarray:
-    """Classes (T, q) in [0, ways). support (T, n, D); labels (T, n) in [0, ways); query (T, q, D)."""
+def batched(support: np.ndarray, labels: np.ndarray, ways: int) -> Planes:
+    """Planes of T tasks. support (T, n, D); labels (T, n) in [0, ways)."""
     rows = support.astype(np.float64)
     centre = rows.mean(axis=1, keepdims=True)                       # (T, 1, D)
     rows -= centre
     targets = 2 * np.swapaxes(one_hot(labels, ways), 1, 2) - 1      # (T, n, ways)
     offset = targets.mean(axis=1, keepdims=True)                    # (T, 1, ways)
     weights = np.array([_weights(*task) for task in zip(rows, targets - offset, strict=True)])  # (T, D, ways)
-    return np.argmax(query.astype(np.float64) @ weights + (offset - centre @ weights), axis=2)
+    return Planes(weights, (offset - centre @ weights)[:, 0])
 
 
 def _weights(rows, targets):
@@ -55,9 +56,8 @@ def _weights(rows, targets):
     return rows.T @ solution if dual else solution
 
 
-def expected(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray,
-             augmentation: "LatentShifts") -> np.ndarray:
-    """Classes (T, q) where each support's A features are replaced by their expectation over the draws.
+def expected(support: np.ndarray, labels: np.ndarray, ways: int, augmentation: "LatentShifts") -> Planes:
+    """Planes of T tasks where each support's A features are replaced by their expectation over the draws.
 
     The features of support z in cluster k are z (once) and z + δ (A−1 times), δ of mean 0 and covariance Σ_k. The
     expected sums are
@@ -67,11 +67,13 @@ def expected(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarr
     G is positive definite; one Cholesky factor a task, in float32 unless the variances are large.
     """
     space = shift_space(augmentation.dictionary)
-    return np.array([_expected_task(*task, ways, augmentation.n_aug, space)
-                     for task in zip(support, labels, query, augmentation.nearest(support), strict=True)])
+    solved = [_expected_task(*task, ways, augmentation.n_aug, space)
+              for task in zip(support, labels, augmentation.nearest(support), strict=True)]
+    return Planes(*(np.array(part) for part in zip(*solved, strict=True)))
 
 
-def _expected_task(support, labels, query, clusters, ways, n_aug, space):
+def _expected_task(support, labels, clusters, ways, n_aug, space):
+    """Weights (D, ways), biases (ways,) and centre (D,) of one task."""
     used, counts = np.unique(clusters, return_counts=True)
     covariances = [space.covariance(k, np.float32) for k in used]
     rows = support.astype(np.float64)                               # (n, D)
@@ -94,12 +96,12 @@ def _expected_task(support, labels, query, clusters, ways, n_aug, space):
     offset = targets.mean(axis=1)
     moments = n_aug * rows.T @ (targets - offset[:, None]).T        # (D, ways)
     weights, _ = potrs(factor, np.asfortranarray(moments, dtype=dtype), lower=1)
-    return np.argmax((query - centre) @ weights + offset, axis=1)
+    return weights, offset, centre
 
 
-def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarray, draws: np.ndarray,
-            augmentation: "LatentShifts") -> np.ndarray:
-    """Classes (q,) of one task: support (n, D), labels (n,), query (q, D), draws (n, A−1).
+def sampled(support: np.ndarray, labels: np.ndarray, ways: int, draws: np.ndarray,
+            augmentation: "LatentShifts") -> Planes:
+    """Planes of one task: support (n, D), labels (n,), draws (n, A−1).
 
     Conjugate gradients on (XᵀX + I) W = XᵀY, all classes at once, X centred and never formed: a product with XᵀX is
     one pass over the sampled shifts. Preconditioned by the expected moments (see `expected`) in leading directions of
@@ -124,7 +126,7 @@ def sampled(support: np.ndarray, labels: np.ndarray, ways: int, query: np.ndarra
 
     weights = conjugate_gradients(times_gram, right, _precondition(rows, clusters, space))
     bias = 2 * share - 1 - weights @ centre
-    return rows.predict(np.column_stack([weights, bias]), query)
+    return rows.planes(np.column_stack([weights, bias]))
 
 
 def _precondition(rows, clusters, space):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lowshot.solvers.planes import Planes
+
 if TYPE_CHECKING:
     from lowshot.solvers.shift_space import ShiftSpace
 
@@ -85,7 +87,7 @@ class AugmentedRows:
         linear = by_shift.astype(self.shifts.dtype) @ self.shifts + own @ self.supports
         return np.concatenate([linear, own.sum(axis=1, keepdims=True)], axis=1)
 
-    def predict(self, weights: np.ndarray, query: np.ndarray) -> np.ndarray:
-        """Classes (q,) of query (q, D), as it came, by weights (k, D+1) of the rotated, centred rows."""
+    def planes(self, weights: np.ndarray) -> Planes:
+        """Planes for queries as they came, of weights (k, D+1) of the rotated, centred rows."""
         turned = weights[:, :-1].astype(self.supports.dtype) @ self.basis.T  # (k, D)
-        return np.argmax((query - self.centre) @ turned.T + weights[:, -1], axis=1)
+        return Planes(turned.T, weights[:, -1], self.centre)

@@ -37,8 +37,8 @@ def sampled(weights_of: Callable, support: np.ndarray, labels: np.ndarray, ways:
     """Classes (T, q) in [0, ways) int64. weights_of: `Classifier.on_device()`. support (T, n, D), labels (T, n), query
     (T, q, D), draws (T, n, A−1): as in `lowshot.prediction`. device: a PyTorch device name."""
     if weights_of is logistic_regression and off_scale(support).any():  # float32 does not do: one by one, on the CPU
-        return np.stack([sampled_alone(*task, augmentation) for task in zip(
-            support, labels, [ways] * len(support), query, draws, strict=True)])
+        return np.stack([sampled_alone(z, y, ways, rows, augmentation).classes(q)
+                         for z, y, q, rows in zip(support, labels, query, draws, strict=True)])
     bank = device_bank(augmentation.dictionary, device)
     clusters = augmentation.nearest(support)
     member = one_hot(labels, ways)

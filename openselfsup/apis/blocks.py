@@ -45,14 +45,14 @@ def fill(job, writer, numbers, encoder, settings):
                        quiet=settings.quiet or distributed.rank() > 0)
     outcome, block = BlocksOutcome([]), []
     try:
-        with contextlib.closing(_features(tiles, slices, size, encoder, settings)) as parts, bar, \
-                StopRequest() as stop:
+        work = encoded(tiles, [rows for _, rows in slices], size, encoder, settings.workers)
+        with contextlib.closing(work) as parts, bar, StopRequest() as stop:
             for (number, rows), (part, faults) in zip(slices, parts, strict=True):
                 if stop.seen():
                     outcome.signal = stop.seen()
                     break
-                outcome.broken += faults
-                block.append(part)
+                outcome.broken += faults.values()
+                block.append(None if faults else part)
                 if rows[-1] == writer.rows_of(number)[-1]:
                     if all(part is not None for part in block):
                         hashes = tiles.hashes_read(writer.rows_of(number))
@@ -91,14 +91,15 @@ def batch_size(encoder, tiles, numbers, writer):
             torch.cuda.empty_cache()
 
 
-def _features(tiles, slices, size, encoder, settings):
-    """Yield (features (n, D) or None, lines about images that do not decode) for each slice, in order.
+def encoded(tiles, slices, size, encoder, workers):
+    """Yield (features (n, D) float32, not of unit length, {place: line about an image that does not decode}) for each
+    of `slices` (rows of `tiles`, at most `size`), in order. The features of such an image are zeros.
 
     On CPUs every thread computes slices of its own with one core: for small batches much faster than many cores on one.
     """
     threads = 1 if encoder.device.type == "cuda" else min(torch.get_num_threads(), CPU_THREADS)
     cores = max(1, torch.get_num_threads() // threads)
-    read = read_ahead(tiles, [rows for _, rows in slices], settings.workers)
+    read = read_ahead(tiles, slices, workers)
     work = ((encoder, images, size) for _, images in read)
     with contextlib.closing(read):
         yield from compute_ahead(_encode, work, threads, lambda: torch.set_num_threads(cores))
@@ -106,13 +107,17 @@ def _features(tiles, slices, size, encoder, settings):
 
 def _encode(encoder, images, size):
     """Features of n <= size images, computed as a batch of `size` whose rest is black."""
-    faults = [str(image) for image in images if isinstance(image, BrokenImage)]
-    if faults:
-        return None, faults
-    shapes = {image.shape for image in images}
+    faults = {place: str(image) for place, image in enumerate(images) if isinstance(image, BrokenImage)}
+    whole = [place for place in range(len(images)) if place not in faults]
+    features = np.zeros((len(images), encoder.dim), dtype=np.float32)
+    if not whole:
+        return features, faults
+    shapes = {images[place].shape for place in whole}
     if len(shapes) > 1:
         raise UserError(f"the images come out of the pipeline at different sizes, {sorted(shapes)[:3]}; add "
                         "dict(type='CenterCrop', size=…) to the config")
-    batch = np.zeros((size, *images[0].shape), dtype=np.uint8)
-    np.stack(images, out=batch[:len(images)])
-    return encoder(torch.from_numpy(batch).permute(0, 3, 1, 2))[:len(images)].cpu().numpy(), []
+    batch = np.zeros((size, *shapes.pop()), dtype=np.uint8)
+    for place in whole:
+        batch[place] = images[place]
+    features[whole] = encoder(torch.from_numpy(batch).permute(0, 3, 1, 2))[:len(images)].cpu().numpy()[whole]
+    return features, faults

@@ -1,0 +1,1 @@
+"""A classifier put to use: fitted to labelled tiles, kept as a head, asked about unlabelled ones."""
