@@ -1,5 +1,6 @@
 """Encoders from presets: every kind against the network's own library, presets against published numbers, key names."""
 import csv
+import json
 import sys
 from pathlib import Path
 
@@ -207,6 +208,31 @@ def test_code_in_a_hugging_face_folder_is_not_run(tmp_path):
     with pytest.raises(UserError, match="without code of its own"):
         build_encoder(None, str(tmp_path), recipe, "cpu")
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_with_code_of_its_own_is_loaded_by_the_presets_architecture(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    architecture = dict(model_type="dinov2_with_registers", hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+                        image_size=32, patch_size=8, num_register_tokens=3, use_swiglu_ffn=True)
+    torch.manual_seed(0)
+    settings = {key: value for key, value in architecture.items() if key != "model_type"}
+    network = transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(**settings)).eval()
+    torch.nn.init.normal_(network.embeddings.register_tokens)
+    network.save_pretrained(tmp_path / "folder")
+    config = json.loads((tmp_path / "folder/config.json").read_text())  # as Hibou's is published
+    config |= {"model_type": "dinov2", "architectures": ["Dinov2ModelWithRegisters"],
+               "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (tmp_path / "folder/config.json").write_text(json.dumps(config))
+    (tmp_path / "folder/evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    described = f"kind, architecture, pooling = 'huggingface', {architecture}, 'cls'\ncrop, width = 32, 24\n"
+    encoder = build_encoder(None, str(tmp_path / "folder"), preset(tmp_path, described), "cpu")
+    with torch.inference_mode():
+        expected = network(normalised(tiles())).last_hidden_state[:, 0]
+    torch.testing.assert_close(encoder(tiles()), expected, rtol=1e-5, atol=1e-6)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UserError, match="do not fit the preset's architecture; other shape"):
+        build_encoder(None, str(tmp_path / "folder"), preset(
+            tmp_path, described.replace("'num_register_tokens': 3", "'num_register_tokens': 4")), "cpu")
 
 
 @pytest.mark.parametrize("batch", ["any", 2])
