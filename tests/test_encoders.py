@@ -12,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from fewshot_wsi.foundation.errors import UserError
-from openselfsup import checkpoint
+from openselfsup import checkpoint, encoders
+from openselfsup.amp import bf16_works
 from openselfsup.apis.recipe import preset_recipe
 from openselfsup.encoders import build_encoder
 from openselfsup.encoders.network import fold_batch_norm, pooled
@@ -322,6 +323,32 @@ def test_openvino_gives_pytorchs_features(tmp_path, kind):
     torch.testing.assert_close(encoder(tiles(2)), expected[:2], rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="mean_rgb: --runtime is for PyTorch networks"):
         build_encoder("mean_rgb", None, preset_of_extraction(), "cpu", runtime="openvino")
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_bf16_features_are_float32s_to_three_digits(tmp_path, runtime):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    if not bf16_works("cpu"):
+        pytest.skip("this processor has no bfloat16")
+    for recipe in (preset(tmp_path, SMALL_VIT + "pooling = 'cls'\n"),
+                   preset_recipe(str(ROOT / "configs/encoders/imagenet_resnet18.py"))):
+        images = tiles(5, recipe.preset.input_size[0])
+        expected = build_encoder(None, "random", recipe, "cpu")(images)
+        encoder = build_encoder(None, "random", recipe, "cpu", runtime=runtime, precision="bf16")
+        found = encoder(images)
+        assert found.dtype == torch.float32 and encoder.precision == "bf16"
+        assert torch.nn.functional.cosine_similarity(found, expected).min() > 0.999
+        assert not torch.allclose(found, expected, rtol=1e-5, atol=1e-6)  # the products are shorter indeed
+        torch.testing.assert_close(encoder(images), found, rtol=0, atol=0)
+
+
+def test_bf16_is_refused_in_one_line_where_there_is_none(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="mean_rgb: --precision is for PyTorch networks"):
+        build_encoder("mean_rgb", None, preset_of_extraction(), "cpu", precision="bf16")
+    monkeypatch.setattr(encoders, "bf16_works", lambda device: False)
+    with pytest.raises(UserError, match="this processor does not compute in bfloat16; leave it out"):
+        build_encoder(None, "random", preset(tmp_path, SMALL_VIT), "cpu", precision="bf16")
 
 
 def preset_of_extraction():

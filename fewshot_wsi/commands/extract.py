@@ -24,6 +24,7 @@ an interrupted run goes on where it was.
 
 import argparse
 
+from fewshot_wsi.foundation.features import PRECISIONS
 from fewshot_wsi.meta_test.protocol import is_preset
 from openselfsup import FIXED_ENCODERS
 
@@ -54,6 +55,8 @@ def parse_args(argv):
     add("--workers", type=_positive, help="threads that read images (default: the config's, at most one a core)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--runtime", choices=("torch", "openvino"), default="torch", help="what computes networks on a CPU")
+    add("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of a network's products; bf16 is faster where "
+        "the processor or GPU has it (with --protocol: named by its models)")
     add("--trust", action="store_true", help="run weights that are a program (TorchScript)")
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
@@ -62,6 +65,7 @@ def parse_args(argv):
     args = parser.parse_args(argv)
     if args.protocol:
         wrong = [name for name in ("output", "list", "root", "labels", "pretrained", "encoder") if getattr(args, name)]
+        wrong += ["precision"] * (args.precision != PRECISIONS[0])
         if wrong or not args.model:
             parser.error(f"with --protocol, give --model, and leave out --{wrong[0]}" if wrong else
                          "--protocol needs --model M (one of its models)")
@@ -85,7 +89,7 @@ def request_of(args):
     from fewshot_wsi.pipeline.extraction import Request
 
     same = ("config", "pretrained", "encoder", "output", "list", "root", "labels", "views", "start", "seed",
-            "batch_size", "workers", "device", "runtime", "trust", "overwrite", "quiet")
+            "batch_size", "workers", "device", "runtime", "precision", "trust", "overwrite", "quiet")
     protocol = load_protocol(args.protocol, tiles=args.tiles) if args.protocol else None
     return Request(protocol, tuple(args.model or ()), tuple(args.sets or ()), rows=tuple(args.rows or ()),
                    **{name: getattr(args, name) for name in same})

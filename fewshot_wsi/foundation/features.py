@@ -35,8 +35,10 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 EXTRACT = "python wsi_workdir/extract.py"
 # what decides the numbers; a new version of the code, another batch size or device is written down, not compared
-IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256")
+IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256",
+            "precision")
 ENCODER = ("encoder", "weights_sha256", "config_sha256")  # of these, what says which encoder made features
+PRECISIONS = ("float32", "bf16")  # of a network's products; features are stored as float32 with either
 _CHUNK = 65536  # rows looked at in one go, so that checks need little memory
 
 
@@ -136,7 +138,12 @@ def rows_sha256(rows: np.ndarray) -> str:
 
 def differences(provenance: Mapping, target: Mapping) -> list[str]:
     """Names of the fields of IDENTITY in which two provenances differ; empty: the same features."""
-    return [key for key in IDENTITY if provenance.get(key) != target.get(key)]
+    return [key for key in IDENTITY if _identity(provenance)[key] != _identity(target)[key]]
+
+
+def _identity(provenance):
+    """The fields of IDENTITY; features whose provenance names no precision are of float32."""
+    return {key: provenance.get(key, PRECISIONS[0] if key == "precision" else None) for key in IDENTITY}
 
 
 def unit_length(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -202,8 +209,7 @@ class FeatureWriter:
     def __init__(self, path: str | Path, provenance: Mapping, *, rows: int, dim: int, block: int = 256) -> None:
         self.path, self.rows, self.dim, self.block = Path(path), rows, dim, block
         self.provenance = {"schema": SCHEMA, **provenance, "rows": rows, "dim": dim}
-        identity = {key: provenance.get(key) for key in IDENTITY}
-        key = json_sha256({**identity, "rows": rows, "dim": dim, "block": block})[:16]
+        key = json_sha256({**_identity(provenance), "rows": rows, "dim": dim, "block": block})[:16]
         self.folder = self.path.parent / f".{self.path.name}.{key}.parts"
 
     def __len__(self) -> int:

@@ -42,6 +42,7 @@ class Request:
     workers: int | None = None
     device: str = "auto"
     runtime: str = "torch"         # what computes networks on a CPU: torch or openvino
+    precision: str = "float32"     # without a protocol: of a network's products, float32 or bf16
     trust: bool = False            # whether to run weights that are programs (TorchScript)
     overwrite: bool = False
     quiet: bool = False
@@ -49,8 +50,8 @@ class Request:
 
 def run(request):
     """Make the features that a Request asks for; processes of a distributed run all call this alike."""
-    for (name, weights, _), jobs in groupby(plan(request), key=lambda item: item[0]):
-        run_jobs([job for _, job in jobs], name, weights, request)
+    for (name, weights, precision, _), jobs in groupby(plan(request), key=lambda item: item[0]):
+        run_jobs([job for _, job in jobs], name, weights, precision, request)
 
 
 def on_all_processes(launcher, work):
@@ -67,11 +68,12 @@ def on_all_processes(launcher, work):
 
 
 def plan(request):
-    """List of ((encoder name, weights, config hash), ExtractionJob), equal encoders beside each other."""
+    """List of ((encoder name, weights, precision, config hash), ExtractionJob), equal encoders beside each other."""
     if request.protocol is None:
         recipe = recipe_of(request.encoder, request.config)
         job = one_job(recipe, request.list, request.root, Path(request.output), request)
-        return [((request.encoder, request.pretrained, job.recipe.sha256), j) for j in with_views(job, request)]
+        return [((request.encoder, request.pretrained, request.precision, job.recipe.sha256), j)
+                for j in with_views(job, request)]
     return sorted(protocol_jobs(request), key=lambda item: tuple(map(str, item[0])))
 
 
@@ -80,7 +82,7 @@ def protocol_jobs(request):
     for model in request.models:
         if model not in protocol.models:
             raise UserError(f"{protocol.path}: no model {model!r}; there are {', '.join(protocol.models)}")
-        encoder = protocol.models[model].encoder
+        encoder, precision = protocol.models[model].encoder, protocol.models[model].precision
         weights = protocol.weights_file(model) if protocol.models[model].needs_weights else None
         for name in request.sets or sets_of(protocol, model):
             image_set = protocol.set(name)
@@ -92,7 +94,7 @@ def protocol_jobs(request):
                 folder, prefix = views_of(protocol, model, name)
                 job = replace(job, output=folder / f"{prefix}.npy")
             for j in with_views(job, request):
-                yield (encoder, weights, job.recipe.sha256), j
+                yield (encoder, weights, precision, job.recipe.sha256), j
 
 
 def sets_of(protocol, model):
@@ -153,9 +155,9 @@ def support_rows(path, job):
     return tasks.support.ravel()
 
 
-def run_jobs(jobs, name, weights, request):
+def run_jobs(jobs, name, weights, precision, request):
     recipe = jobs[0].recipe
     encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed, request.trust,
-                            request.runtime)
+                            request.runtime, precision)
     extract(jobs, encoder, ExtractionSettings(request.overwrite, pick_workers(request.workers, recipe),
                                               request.batch_size or recipe.batch_size, request.quiet))

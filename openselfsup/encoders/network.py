@@ -14,14 +14,17 @@ class NetworkEncoder:
     """`network` on normalised tiles, then `pool` on what it returns.
 
     Convolutional networks keep channels last in memory, which is faster on CPUs. Products are full float32 (no TF32),
-    so that devices agree.
+    so that devices agree, or with `precision` 'bf16' bfloat16 wherever PyTorch's autocast has it; pooling is float32.
 
     Attributes
     ----------
     network : torch.nn.Module
     pool : callable
         Output of the network -> (n, dim).
+    precision : {'float32', 'bf16'}
     """
+
+    precision = "float32"
 
     def __init__(self, name, network, pool, dim, recipe, device, weights_sha256=None):
         self.name, self.dim, self.device = name, dim, torch.device(device)
@@ -32,8 +35,9 @@ class NetworkEncoder:
 
     @torch.inference_mode()
     def __call__(self, images):
-        with self.exact():
-            features = self.pool(self.network(self.prepare(images)))
+        with self.exact(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            found = self.network(self.prepare(images))
+        features = self.pool(found.float())
         return features if self.preset is None else check_width(features, self.preset)
 
     def prepare(self, images):
