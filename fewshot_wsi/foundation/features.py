@@ -50,6 +50,18 @@ def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTR
     number of rows, or not the file that its JSON describes. The expensive checks run once per file and process.
     """
     path = Path(path)
+    features = open_features(path, rows, made_by)
+    stat = path.stat()
+    _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
+    return features if features.dtype == np.float32 else features.astype(np.float32)
+
+
+def open_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
+    """Features in `path` as they are, (N, D) of any float type, memory-mapped; of their content nothing is checked.
+
+    UserError: missing, no 2-D float array, or another number of rows.
+    """
+    path = Path(path)
     features = _open(path, made_by)
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
         raise UserError(f"{path}: features are a 2-D array of floats, (N, D), but this is {features.dtype} "
@@ -57,9 +69,7 @@ def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTR
     if rows is not None and len(features) != rows:
         raise UserError(f"{path}: {len(features)} rows, but labels or list have {rows}; they belong to another list, "
                         f"make them again with {made_by}")
-    stat = path.stat()
-    _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
-    return features if features.dtype == np.float32 else features.astype(np.float32)
+    return features
 
 
 def load_labels(path: str | Path, num_classes: int | None = None, made_by: str = EXTRACT) -> np.ndarray:

@@ -15,6 +15,7 @@ from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
 from openselfsup.apis.extract import ExtractionJob, ExtractionSettings, extract, pick_device, pick_workers
 from openselfsup.apis.recipe import load_recipe, preset_recipe
+from openselfsup.apis.verify import verify
 from openselfsup.apis.views import saving, view_jobs
 from openselfsup.encoders import build_encoder
 
@@ -46,12 +47,30 @@ class Request:
     trust: bool = False            # whether to run weights that are programs (TorchScript)
     overwrite: bool = False
     quiet: bool = False
+    verify: int | None = None      # number of rows of ready features to make again
 
 
 def run(request):
     """Make the features that a Request asks for; processes of a distributed run all call this alike."""
     for (name, weights, precision, _), jobs in groupby(plan(request), key=lambda item: item[0]):
         run_jobs([job for _, job in jobs], name, weights, precision, request)
+
+
+def verify_ready(request):
+    """Compare `request.verify` rows of each features file with what its encoder gives; how many files do not agree."""
+    failed = 0
+    for (name, weights, precision, _), jobs in groupby(plan(request), key=lambda item: item[0]):
+        encoder = None
+        for _, job in jobs:
+            encoder = encoder or encoder_of(job.recipe, name, weights, precision, request)
+            verdict = verify(job, encoder, request.verify)
+            failed += bool(verdict.findings)
+            for finding in verdict.findings:
+                logger.info(f"{job.output}: {finding}")
+            if not verdict.findings:
+                logger.info(f"{job.output}: {verdict.rows} of {verdict.rows} rows agree with {encoder.name}, smallest "
+                            f"cosine {verdict.smallest:.6f}")
+    return failed
 
 
 def on_all_processes(launcher, work):
@@ -139,6 +158,8 @@ def with_views(job, request):
         if request.views or request.rows or request.start:
             raise UserError(f"{job.recipe.path}: --views, --start and --rows are for configs with random operations")
         return [job]
+    if request.verify:
+        raise UserError(f"{job.recipe.path}: --verify is for features of the tiles themselves, not of random views")
     views = request.views or 100
     if request.rows:
         job = replace(job, rows=np.unique(np.concatenate([support_rows(path, job) for path in request.rows])))
@@ -157,7 +178,11 @@ def support_rows(path, job):
 
 def run_jobs(jobs, name, weights, precision, request):
     recipe = jobs[0].recipe
-    encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed, request.trust,
-                            request.runtime, precision)
+    encoder = encoder_of(recipe, name, weights, precision, request)
     extract(jobs, encoder, ExtractionSettings(request.overwrite, pick_workers(request.workers, recipe),
                                               request.batch_size or recipe.batch_size, request.quiet))
+
+
+def encoder_of(recipe, name, weights, precision, request):
+    return build_encoder(name, weights, recipe, pick_device(request.device), request.seed, request.trust,
+                         request.runtime, precision)
