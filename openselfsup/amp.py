@@ -1,6 +1,7 @@
 """Mixed precision with bfloat16, on GPUs and on the CPUs that have it."""
 
 import contextlib
+import platform
 
 import torch
 from mmengine.optim import OptimWrapper
@@ -8,11 +9,18 @@ from mmengine.optim import OptimWrapper
 from openselfsup import distributed
 
 
-def bf16_works():
-    """Whether the device computes in bfloat16 itself; a processor without it imitates it, many times slower."""
-    if torch.cuda.is_available():
+def bf16_works(device=None):
+    """Whether the device ('cpu', 'cuda'; None: the GPU where there is one) computes in bfloat16 itself.
+
+    A processor without it imitates it, many times slower.
+    """
+    if (device or distributed.device().type) == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    if platform.machine().lower() in ("aarch64", "arm64") or not hasattr(torch.cpu, "_is_avx512_bf16_supported"):
+        return True
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()  # else oneDNN imitates it
 
 
 class BF16OptimWrapper(OptimWrapper):

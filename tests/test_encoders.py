@@ -1,5 +1,6 @@
 """Encoders from presets: every kind against the network's own library, presets against published numbers, key names."""
 import csv
+import json
 import sys
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from fewshot_wsi.foundation.errors import UserError
-from openselfsup import checkpoint
+from openselfsup import checkpoint, encoders
+from openselfsup.amp import bf16_works
 from openselfsup.apis.recipe import preset_recipe
 from openselfsup.encoders import build_encoder
 from openselfsup.encoders.network import fold_batch_norm, pooled
@@ -209,6 +211,31 @@ def test_code_in_a_hugging_face_folder_is_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_folder_with_code_of_its_own_is_loaded_by_the_presets_architecture(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    architecture = dict(model_type="dinov2_with_registers", hidden_size=24, num_hidden_layers=2, num_attention_heads=2,
+                        image_size=32, patch_size=8, num_register_tokens=3, use_swiglu_ffn=True)
+    torch.manual_seed(0)
+    settings = {key: value for key, value in architecture.items() if key != "model_type"}
+    network = transformers.Dinov2WithRegistersModel(transformers.Dinov2WithRegistersConfig(**settings)).eval()
+    torch.nn.init.normal_(network.embeddings.register_tokens)
+    network.save_pretrained(tmp_path / "folder")
+    config = json.loads((tmp_path / "folder/config.json").read_text())  # as Hibou's is published
+    config |= {"model_type": "dinov2", "architectures": ["Dinov2ModelWithRegisters"],
+               "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (tmp_path / "folder/config.json").write_text(json.dumps(config))
+    (tmp_path / "folder/evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    described = f"kind, architecture, pooling = 'huggingface', {architecture}, 'cls'\ncrop, width = 32, 24\n"
+    encoder = build_encoder(None, str(tmp_path / "folder"), preset(tmp_path, described), "cpu")
+    with torch.inference_mode():
+        expected = network(normalised(tiles())).last_hidden_state[:, 0]
+    torch.testing.assert_close(encoder(tiles()), expected, rtol=1e-5, atol=1e-6)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UserError, match="do not fit the preset's architecture; other shape"):
+        build_encoder(None, str(tmp_path / "folder"), preset(
+            tmp_path, described.replace("'num_register_tokens': 3", "'num_register_tokens': 4")), "cpu")
+
+
 @pytest.mark.parametrize("batch", ["any", 2])
 def test_onnx_networks_give_pytorchs_features(tmp_path, batch):
     pytest.importorskip("onnxruntime")
@@ -296,6 +323,32 @@ def test_openvino_gives_pytorchs_features(tmp_path, kind):
     torch.testing.assert_close(encoder(tiles(2)), expected[:2], rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="mean_rgb: --runtime is for PyTorch networks"):
         build_encoder("mean_rgb", None, preset_of_extraction(), "cpu", runtime="openvino")
+
+
+@pytest.mark.parametrize("runtime", ["torch", "openvino"])
+def test_bf16_features_are_float32s_to_three_digits(tmp_path, runtime):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    if not bf16_works("cpu"):
+        pytest.skip("this processor has no bfloat16")
+    for recipe in (preset(tmp_path, SMALL_VIT + "pooling = 'cls'\n"),
+                   preset_recipe(str(ROOT / "configs/encoders/imagenet_resnet18.py"))):
+        images = tiles(5, recipe.preset.input_size[0])
+        expected = build_encoder(None, "random", recipe, "cpu")(images)
+        encoder = build_encoder(None, "random", recipe, "cpu", runtime=runtime, precision="bf16")
+        found = encoder(images)
+        assert found.dtype == torch.float32 and encoder.precision == "bf16"
+        assert torch.nn.functional.cosine_similarity(found, expected).min() > 0.999
+        assert not torch.allclose(found, expected, rtol=1e-5, atol=1e-6)  # the products are shorter indeed
+        torch.testing.assert_close(encoder(images), found, rtol=0, atol=0)
+
+
+def test_bf16_is_refused_in_one_line_where_there_is_none(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="mean_rgb: --precision is for PyTorch networks"):
+        build_encoder("mean_rgb", None, preset_of_extraction(), "cpu", precision="bf16")
+    monkeypatch.setattr(encoders, "bf16_works", lambda device: False)
+    with pytest.raises(UserError, match="this processor does not compute in bfloat16; leave it out"):
+        build_encoder(None, "random", preset(tmp_path, SMALL_VIT), "cpu", precision="bf16")
 
 
 def preset_of_extraction():

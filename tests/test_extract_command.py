@@ -20,6 +20,7 @@ from fewshot_wsi.commands import extract
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import load_set, load_views, read_provenance
 from fewshot_wsi.foundation.files import file_sha256
+from openselfsup.amp import bf16_works
 
 SIZE, MEAN, STD = 48, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -109,6 +110,39 @@ def test_the_same_again_is_skipped_and_another_encoder_needs_overwrite(site, cap
         run_here(site, encoder="mean_rgb")
     run_here(site, "--overwrite", encoder="mean_rgb")
     assert np.load(site / "feats/m/S.npy").shape == (22, 3)
+
+
+def test_bf16_is_recorded_and_never_mistaken_for_float32(site, capsys):
+    if not bf16_works("cpu"):
+        pytest.skip("this processor has no bfloat16")
+    run_here(site, "--precision", "bf16")
+    made = read_provenance(site / "feats/m/S.npy")
+    assert made["precision"] == "bf16"
+    assert (np.load(site / "feats/m/S.npy") * published(site)).sum(axis=1).min() > 0.999
+    run_here(site, "--precision", "bf16", "--workers", 4)
+    assert "kept" in capsys.readouterr().out
+    with pytest.raises(UserError, match="made with another precision than asked for now"):
+        run_here(site)
+    run_here(site, "--overwrite")
+    provenance = site / "feats/m/S.json"
+    before = {key: value for key, value in json.loads(provenance.read_text()).items() if key != "precision"}
+    provenance.write_text(json.dumps(before))  # as earlier versions wrote it
+    run_here(site)
+    with pytest.raises(UserError, match="made with another precision than asked for now"):
+        run_here(site, "--precision", "bf16")
+
+
+def test_bf16_features_do_not_depend_on_threads(site):
+    if not bf16_works("cpu"):
+        pytest.skip("this processor has no bfloat16")
+    run_here(site, "--precision", "bf16")
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        run_here(site, "--precision", "bf16", "--workers", 1, output="m1/S.npy")
+    finally:
+        torch.set_num_threads(threads)
+    assert (site / "feats/m/S.npy").read_bytes() == (site / "feats/m1/S.npy").read_bytes()
 
 
 def test_features_without_provenance_are_kept_with_a_notice(site, capsys):

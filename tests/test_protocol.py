@@ -69,6 +69,7 @@ def test_lists_and_tuples_are_the_same_data():
     (dict(models__clp_wo_2__novel=[5]), "lies outside the 3 classes"),
     (dict(dictionary=dict(set="train")), "the key 'prefix' is missing"),
     (dict(models__clp="m.py"), "expected a dict"),
+    (dict(models__clp_wo_2__precision="bf61"), "models.clp_wo_2: precision .bf61.; did you mean .bf16."),
 ])
 def test_a_fault_is_named_with_its_place(edits, words):
     with pytest.raises(UserError, match=words):

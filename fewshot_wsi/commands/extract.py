@@ -16,6 +16,9 @@ Colour alone, as a baseline:
       --config configs/extraction/extract_feats_NCT_aug.py --views 15 \\
       --rows wsi_workdir/workdir/tasks/NCT_78_aug/9-way-5-shot_wo_78.npz \\
       --output wsi_workdir/workdir/extracted_feats/clp_wo_78/NCT_aug/NCT_aug.npy
+Ready features, wherever they come from, checked against their tiles:
+  python wsi_workdir/extract.py --encoder configs/encoders/uni.py --pretrained uni/pytorch_model.bin \\
+      --list tiles.txt --root tiles --output uni/tiles.npy --verify 20
 Several GPUs or processes: tools/dist_extract.sh and tools/srun_extract.sh take the same options.
 
 Beside X.npy lies X.json, which says what made it, and in the folder above X_labels.npy. Finished features are kept and
@@ -24,6 +27,7 @@ an interrupted run goes on where it was.
 
 import argparse
 
+from fewshot_wsi.foundation.features import PRECISIONS
 from fewshot_wsi.meta_test.protocol import is_preset
 from openselfsup import FIXED_ENCODERS
 
@@ -54,7 +58,11 @@ def parse_args(argv):
     add("--workers", type=_positive, help="threads that read images (default: the config's, at most one a core)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--runtime", choices=("torch", "openvino"), default="torch", help="what computes networks on a CPU")
+    add("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of a network's products; bf16 is faster where "
+        "the processor or GPU has it (with --protocol: named by its models)")
     add("--trust", action="store_true", help="run weights that are a program (TorchScript)")
+    add("--verify", type=_positive, metavar="N", help="make nothing: compute N rows of ready features again and say "
+        "whether encoder, preprocessing and order agree (exit code 1: they do not)")
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
     add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="for the dist and srun scripts")
@@ -62,6 +70,7 @@ def parse_args(argv):
     args = parser.parse_args(argv)
     if args.protocol:
         wrong = [name for name in ("output", "list", "root", "labels", "pretrained", "encoder") if getattr(args, name)]
+        wrong += ["precision"] * (args.precision != PRECISIONS[0])
         if wrong or not args.model:
             parser.error(f"with --protocol, give --model, and leave out --{wrong[0]}" if wrong else
                          "--protocol needs --model M (one of its models)")
@@ -69,6 +78,8 @@ def parse_args(argv):
         parser.error("give --output and --config or the preset of an --encoder, or --protocol and --model")
     elif args.model or args.sets or args.tiles:
         parser.error("--model, --sets and --tiles belong to --protocol")
+    if args.verify and (args.overwrite or args.launcher != "none"):
+        parser.error("--verify writes nothing and runs in one process: leave out --overwrite and --launcher")
     if args.seed < 0 or args.start < 0:
         parser.error("--seed and --start are whole numbers from 0")
     return args
@@ -76,8 +87,10 @@ def parse_args(argv):
 
 def main(argv=None):
     args = parse_args(argv)
-    from fewshot_wsi.pipeline.extraction import on_all_processes, run  # here, not above: it imports torch
-    return on_all_processes(args.launcher, lambda: run(request_of(args)))
+    from fewshot_wsi.pipeline import extraction  # here, not above: it imports torch
+    if args.verify:
+        return 1 if extraction.verify_ready(request_of(args)) else 0
+    return extraction.on_all_processes(args.launcher, lambda: extraction.run(request_of(args)))
 
 
 def request_of(args):
@@ -85,7 +98,8 @@ def request_of(args):
     from fewshot_wsi.pipeline.extraction import Request
 
     same = ("config", "pretrained", "encoder", "output", "list", "root", "labels", "views", "start", "seed",
-            "batch_size", "workers", "device", "runtime", "trust", "overwrite", "quiet")
+            "batch_size", "workers", "device", "runtime", "precision", "trust", "overwrite", "quiet",
+            "verify")
     protocol = load_protocol(args.protocol, tiles=args.tiles) if args.protocol else None
     return Request(protocol, tuple(args.model or ()), tuple(args.sets or ()), rows=tuple(args.rows or ()),
                    **{name: getattr(args, name) for name in same})

@@ -36,8 +36,10 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 EXTRACT = "python wsi_workdir/extract.py"
 # what decides the numbers; a new version of the code, another batch size or device is written down, not compared
-IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256")
+IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256",
+            "precision")
 ENCODER = ("encoder", "weights_sha256", "config_sha256")  # of these, what says which encoder made features
+PRECISIONS = ("float32", "bf16")  # of a network's products; features are stored as float32 with either
 _CHUNK = 16384  # rows looked at in one go, so that checks need little memory
 
 
@@ -49,12 +51,24 @@ def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTR
     number of rows, or not the file that its JSON describes. The expensive checks run once per file and process.
     """
     check_features(path, rows, made_by)
-    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    features = read_npy(path)
     return features if features.dtype == np.float32 else features.astype(np.float32)
 
 
 def check_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> tuple[int, int]:
     """(N, D) of features that `load_features` would return, checked block by block; arguments and errors as there."""
+    path = Path(path)
+    shape = open_features(path, rows, made_by).shape
+    stat = path.stat()
+    _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
+    return shape
+
+
+def open_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
+    """Features in `path` as they are, (N, D) of any float type, memory-mapped; of their content nothing is checked.
+
+    UserError: missing, no 2-D float array, or another number of rows.
+    """
     path = Path(path)
     features = _open(path, made_by)
     if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
@@ -63,9 +77,7 @@ def check_features(path: str | Path, rows: int | None = None, made_by: str = EXT
     if rows is not None and len(features) != rows:
         raise UserError(f"{path}: {len(features)} rows, but labels or list have {rows}; they belong to another list, "
                         f"make them again with {made_by}")
-    stat = path.stat()
-    _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
-    return features.shape
+    return features
 
 
 def row_blocks(path: str | Path, size: int = _CHUNK) -> Iterator[tuple[int, np.ndarray]]:
@@ -73,9 +85,9 @@ def row_blocks(path: str | Path, size: int = _CHUNK) -> Iterator[tuple[int, np.n
 
     Each block is mapped anew, so that no more than one counts as this process's memory.
     """
-    rows = len(np.load(path, mmap_mode="r", allow_pickle=False))
+    rows = len(read_npy(path))
     for start in range(0, rows, size):
-        yield start, np.load(path, mmap_mode="r", allow_pickle=False)[start:start + size]
+        yield start, read_npy(path)[start:start + size]
 
 
 def load_labels(path: str | Path, num_classes: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
@@ -154,7 +166,12 @@ def rows_sha256(rows: np.ndarray) -> str:
 
 def differences(provenance: Mapping, target: Mapping) -> list[str]:
     """Names of the fields of IDENTITY in which two provenances differ; empty: the same features."""
-    return [key for key in IDENTITY if provenance.get(key) != target.get(key)]
+    return [key for key in IDENTITY if _identity(provenance)[key] != _identity(target)[key]]
+
+
+def _identity(provenance):
+    """The fields of IDENTITY; features whose provenance names no precision are of float32."""
+    return {key: provenance.get(key, PRECISIONS[0] if key == "precision" else None) for key in IDENTITY}
 
 
 def unit_length(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,8 +236,7 @@ class FeatureWriter:
     def __init__(self, path: str | Path, provenance: Mapping, *, rows: int, dim: int, block: int = 256) -> None:
         self.path, self.rows, self.dim, self.block = Path(path), rows, dim, block
         self.provenance = {"schema": SCHEMA, **provenance, "rows": rows, "dim": dim}
-        identity = {key: provenance.get(key) for key in IDENTITY}
-        key = json_sha256({**identity, "rows": rows, "dim": dim, "block": block})[:16]
+        key = json_sha256({**_identity(provenance), "rows": rows, "dim": dim, "block": block})[:16]
         self.folder = self.path.parent / f".{self.path.name}.{key}.parts"
 
     def __len__(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.features import PRECISIONS
 from fewshot_wsi.foundation.files import located
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.foundation.names import check_part
@@ -50,6 +51,7 @@ class ModelEntry:
     weights: str | None = None        # of a preset: file, folder, 'package:NAME/FILE'; None: pretrained_weights/
     options: dict = field(default_factory=dict)  # --cfg-options of the training command
     novel: tuple = ()                 # base classes it has never seen
+    precision: str = "float32"        # of the products that make its features: float32 or bf16
 
     @property
     def needs_weights(self):
@@ -257,6 +259,9 @@ def _check(p):
     base = p.classes_of(p.dictionary.set)
     for name, model in p.models.items():
         _check_novel(model.novel, len(base), f"{p.path}: models.{name}: novel")
+        if model.precision not in PRECISIONS:
+            raise UserError(f"{p.path}: models.{name}: precision {model.precision!r}"
+                            f"{nearest_known(model.precision, PRECISIONS)}")
     for name in p.classifiers:
         p.classifier(name)
     for name, family in p.tasks.items():

@@ -15,6 +15,7 @@ from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
 from openselfsup.apis.extract import ExtractionJob, ExtractionSettings, extract, pick_device, pick_workers
 from openselfsup.apis.recipe import load_recipe, preset_recipe
+from openselfsup.apis.verify import verify
 from openselfsup.apis.views import saving, view_jobs
 from openselfsup.encoders import build_encoder
 
@@ -42,15 +43,34 @@ class Request:
     workers: int | None = None
     device: str = "auto"
     runtime: str = "torch"         # what computes networks on a CPU: torch or openvino
+    precision: str = "float32"     # without a protocol: of a network's products, float32 or bf16
     trust: bool = False            # whether to run weights that are programs (TorchScript)
     overwrite: bool = False
     quiet: bool = False
+    verify: int | None = None      # number of rows of ready features to make again
 
 
 def run(request):
     """Make the features that a Request asks for; processes of a distributed run all call this alike."""
-    for (name, weights, _), jobs in groupby(plan(request), key=lambda item: item[0]):
-        run_jobs([job for _, job in jobs], name, weights, request)
+    for (name, weights, precision, _), jobs in groupby(plan(request), key=lambda item: item[0]):
+        run_jobs([job for _, job in jobs], name, weights, precision, request)
+
+
+def verify_ready(request):
+    """Compare `request.verify` rows of each features file with what its encoder gives; how many files do not agree."""
+    failed = 0
+    for (name, weights, precision, _), jobs in groupby(plan(request), key=lambda item: item[0]):
+        encoder = None
+        for _, job in jobs:
+            encoder = encoder or encoder_of(job.recipe, name, weights, precision, request)
+            verdict = verify(job, encoder, request.verify)
+            failed += bool(verdict.findings)
+            for finding in verdict.findings:
+                logger.info(f"{job.output}: {finding}")
+            if not verdict.findings:
+                logger.info(f"{job.output}: {verdict.rows} of {verdict.rows} rows agree with {encoder.name}, smallest "
+                            f"cosine {verdict.smallest:.6f}")
+    return failed
 
 
 def on_all_processes(launcher, work):
@@ -67,11 +87,12 @@ def on_all_processes(launcher, work):
 
 
 def plan(request):
-    """List of ((encoder name, weights, config hash), ExtractionJob), equal encoders beside each other."""
+    """List of ((encoder name, weights, precision, config hash), ExtractionJob), equal encoders beside each other."""
     if request.protocol is None:
         recipe = recipe_of(request.encoder, request.config)
         job = one_job(recipe, request.list, request.root, Path(request.output), request)
-        return [((request.encoder, request.pretrained, job.recipe.sha256), j) for j in with_views(job, request)]
+        return [((request.encoder, request.pretrained, request.precision, job.recipe.sha256), j)
+                for j in with_views(job, request)]
     return sorted(protocol_jobs(request), key=lambda item: tuple(map(str, item[0])))
 
 
@@ -80,7 +101,7 @@ def protocol_jobs(request):
     for model in request.models:
         if model not in protocol.models:
             raise UserError(f"{protocol.path}: no model {model!r}; there are {', '.join(protocol.models)}")
-        encoder = protocol.models[model].encoder
+        encoder, precision = protocol.models[model].encoder, protocol.models[model].precision
         weights = protocol.weights_file(model) if protocol.models[model].needs_weights else None
         for name in request.sets or sets_of(protocol, model):
             image_set = protocol.set(name)
@@ -92,7 +113,7 @@ def protocol_jobs(request):
                 folder, prefix = views_of(protocol, model, name)
                 job = replace(job, output=folder / f"{prefix}.npy")
             for j in with_views(job, request):
-                yield (encoder, weights, job.recipe.sha256), j
+                yield (encoder, weights, precision, job.recipe.sha256), j
 
 
 def sets_of(protocol, model):
@@ -137,6 +158,8 @@ def with_views(job, request):
         if request.views or request.rows or request.start:
             raise UserError(f"{job.recipe.path}: --views, --start and --rows are for configs with random operations")
         return [job]
+    if request.verify:
+        raise UserError(f"{job.recipe.path}: --verify is for features of the tiles themselves, not of random views")
     views = request.views or 100
     if request.rows:
         job = replace(job, rows=np.unique(np.concatenate([support_rows(path, job) for path in request.rows])))
@@ -153,9 +176,13 @@ def support_rows(path, job):
     return tasks.support.ravel()
 
 
-def run_jobs(jobs, name, weights, request):
+def run_jobs(jobs, name, weights, precision, request):
     recipe = jobs[0].recipe
-    encoder = build_encoder(name, weights, recipe, pick_device(request.device), request.seed, request.trust,
-                            request.runtime)
+    encoder = encoder_of(recipe, name, weights, precision, request)
     extract(jobs, encoder, ExtractionSettings(request.overwrite, pick_workers(request.workers, recipe),
                                               request.batch_size or recipe.batch_size, request.quiet))
+
+
+def encoder_of(recipe, name, weights, precision, request):
+    return build_encoder(name, weights, recipe, pick_device(request.device), request.seed, request.trust,
+                         request.runtime, precision)

@@ -4,7 +4,13 @@ import logging
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import features_sha256, labels_sha256, provenance_file, remove_blocks
+from fewshot_wsi.foundation.features import (
+    PRECISIONS,
+    features_sha256,
+    labels_sha256,
+    provenance_file,
+    remove_blocks,
+)
 from fewshot_wsi.foundation.files import file_sha256, json_sha256, weights_sha256
 from fewshot_wsi.meta_test.generation import make_tasks, set_labels
 from fewshot_wsi.meta_test.protocol import is_preset, parse_novel
@@ -71,7 +77,9 @@ def _encoder_inputs(protocol, model):
         raise UserError(f"{path}: no such weights; make them with python wsi_workdir/run_protocol.py --stages pretrain "
                         f"--protocol {protocol.path}, or put them there")
     preset = {"preset": json_sha256(resolved_config(entry.encoder))} if is_preset(entry.encoder) else {}
-    return {"encoder": entry.encoder, "weights": weights_sha256(path) if entry.needs_weights else None, **preset}
+    precision = {"precision": entry.precision} if entry.precision != PRECISIONS[0] else {}
+    return {"encoder": entry.encoder, "weights": weights_sha256(path) if entry.needs_weights else None, **preset,
+            **precision}
 
 
 def task_steps(plan):

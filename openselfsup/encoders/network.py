@@ -1,6 +1,7 @@
 """A PyTorch network as an encoder: normalised tiles in, one vector per tile out."""
 
 import contextlib
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -14,14 +15,17 @@ class NetworkEncoder:
     """`network` on normalised tiles, then `pool` on what it returns.
 
     Convolutional networks keep channels last in memory, which is faster on CPUs. Products are full float32 (no TF32),
-    so that devices agree.
+    so that devices agree, or with `precision` 'bf16' bfloat16 wherever PyTorch's autocast has it; pooling is float32.
 
     Attributes
     ----------
     network : torch.nn.Module
     pool : callable
         Output of the network -> (n, dim).
+    precision : {'float32', 'bf16'}
     """
+
+    precision = "float32"
 
     def __init__(self, name, network, pool, dim, recipe, device, weights_sha256=None):
         self.name, self.dim, self.device = name, dim, torch.device(device)
@@ -32,9 +36,14 @@ class NetworkEncoder:
 
     @torch.inference_mode()
     def __call__(self, images):
-        with self.exact():
-            features = self.pool(self.network(self.prepare(images)))
+        features = self.pool(self.output(images))
         return features if self.preset is None else check_width(features, self.preset)
+
+    @torch.inference_mode()
+    def output(self, images):
+        """What the network returns, before pooling: maps, tokens or vectors, float32."""
+        with self.exact(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.network(self.prepare(images)).float()
 
     def prepare(self, images):
         return self.normalize(images.to(self.device, torch.float32, memory_format=torch.channels_last))
@@ -54,23 +63,31 @@ def seeded(seed):
         yield
 
 
-def pooled(preset, skipped=0):
-    """Function from what a network returns to (n, width): maps (n, C, h, w), tokens (n, T, d) or vectors (n, d).
+@dataclass(frozen=True)
+class Pooling:
+    """From what a network returns, maps (n, C, h, w), tokens (n, T, d) or vectors (n, d), to (n, width).
 
-    Maps are averaged over positions, vectors stay. Of tokens, `preset.pooling` takes the class token ('cls'), the mean
-    of the patch tokens ('mean'), or both side by side; the first `skipped` tokens are no patch tokens.
+    Maps are averaged over positions, vectors stay. Of tokens, `how` takes the class token ('cls'), the mean of the
+    patch tokens ('mean'), or both side by side; the first `skipped` tokens are no patch tokens. `path`: the preset.
     """
-    def pool(found):
+    path: str
+    how: str
+    skipped: int = 0
+
+    def __call__(self, found):
         if found.ndim != 3:
             return found.mean(dim=(2, 3)) if found.ndim == 4 else found
-        if preset.pooling == "network":
-            raise UserError(f"{preset.path}: the network returns tokens; choose pooling = 'cls', 'mean' or 'cls+mean'")
-        parts = [found[:, 0]] if "cls" in preset.pooling else []
-        if "mean" in preset.pooling:
-            parts.append(found[:, skipped:].mean(dim=1))
+        if self.how == "network":
+            raise UserError(f"{self.path}: the network returns tokens; choose pooling = 'cls', 'mean' or 'cls+mean'")
+        parts = [found[:, 0]] if "cls" in self.how else []
+        if "mean" in self.how:
+            parts.append(found[:, self.skipped:].mean(dim=1))
         return torch.cat(parts, dim=1)
 
-    return pool
+
+def pooled(preset, skipped=0):
+    """The Pooling of a preset, for a network whose first `skipped` tokens are no patch tokens."""
+    return Pooling(preset.path, preset.pooling, skipped)
 
 
 def mean_of_map(maps):

@@ -1,0 +1,16 @@
+"""kaiko.ai's ViT-B/16.
+
+The weights are not redistributed: the preset is checked against the published number of parameters and runs with
+random weights.
+"""
+kind = 'timm'
+architecture = dict(name='vit_base_patch16_224', dynamic_img_size=True)
+resize, crop, interpolation = 224, 224, 'bilinear'
+mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+pooling = 'cls'
+width = 768
+parameters = 85_798_656
+license = 'Kaiko non-commercial licence'
+weights = 'https://github.com/kaiko-ai/towards_large_pathology_fms/releases (vitb16.pth)'
+citation = 'kaiko.ai et al., Towards large-scale training of pathology foundation models, arXiv 2404.15217, 2024'
+pretraining_data = ('TCGA',)
