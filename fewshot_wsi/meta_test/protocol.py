@@ -70,6 +70,7 @@ class TaskFamily:
     support: str                      # set that support tiles come from
     query: str                        # set that query tiles come from
     shots: tuple
+    more_shots: tuple = ()            # tasks are drawn for these too, but no method is scored on them
     num_tasks: int = 1000
     queries: int = 15                 # per class
     repeat_support: bool = False      # published near-domain draws support with replacement
@@ -272,7 +273,7 @@ def _check_family(p, name, family):
     classes = p.classes_of(family.support)
     if p.classes_of(family.query) != classes:
         raise UserError(f"{where}: support set {family.support} and query set {family.query} have other classes")
-    numbers = (*family.shots, family.num_tasks, family.queries, family.num_aug_shots)
+    numbers = (*family.shots, *family.more_shots, family.num_tasks, family.queries, family.num_aug_shots)
     if not family.shots or not all(type(n) is int and n >= 1 for n in numbers):
         raise UserError(f"{where}: shots, num_tasks, queries and num_aug_shots are whole numbers from 1")
     if family.same_slide and p.sets[family.support].slide is None:
