@@ -59,6 +59,7 @@ def load_config(path, options=None):
 
 def complete(config, where="config"):
     """Fill in defaults and check every key of `config`, in place."""
+    _published_amp(config, where)
     check_keys(dict(config), KEYS, where)
     _defaults(config, KEYS, where)
     for name, keys in SECTIONS.items():
@@ -79,6 +80,21 @@ def complete(config, where="config"):
     _check_switches(config.performance, f"{where}: performance")
     if config.optimizer_config.grad_clip:
         check_keys(config.optimizer_config.grad_clip, ("max_norm", "norm_type"), f"{where}: optimizer_config.grad_clip")
+
+
+def _published_amp(config, where):
+    """`use_fp16`, here or in optimizer_config, becomes performance.amp; UserError where the two disagree."""
+    asked = [section.pop("use_fp16") for section in (config, config.get("optimizer_config", {}))
+             if "use_fp16" in section]
+    if not all(isinstance(value, bool) for value in asked):
+        raise UserError(f"{where}: use_fp16 is {next(v for v in asked if not isinstance(v, bool))!r}; give True or "
+                        "False")
+    if any(asked):
+        config.setdefault("performance", {})
+        config.performance.setdefault("amp", True)
+        if config.performance.amp is False:
+            raise UserError(f"{where}: use_fp16=True and performance.amp=False contradict each other; both mean mixed "
+                            "precision: leave one out")
 
 
 def _defaults(section, keys, where):

@@ -5,7 +5,6 @@ index and view, so that it does not depend on workers, on the number of processe
 """
 
 import contextlib
-import os
 import signal
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from fewshot_wsi.foundation.archived import missing_below
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import check_labels, read_list
 from fewshot_wsi.foundation.seeds import generator
@@ -23,7 +23,8 @@ from openselfsup.registry import build
 
 
 class TrainingImages:
-    """data_source of type ImageList: images of `list_file` (`path` or `path label` a line) below the folder `root`."""
+    """data_source of type ImageList: images of `list_file` (`path` or `path label` a line) below the folder or in the
+    zip archive `root`."""
 
     def __init__(self, list_file, root):
         self.root = Path(root)
@@ -38,10 +39,7 @@ class TrainingImages:
 
     def check_files(self):
         """UserError that counts the listed images which are missing and names the first ones. Reads only folders."""
-        folders = {name.rpartition("/")[0] for name in self.names}
-        present = {f"{folder}/{entry}" if folder else entry
-                   for folder in folders if (self.root / folder).is_dir() for entry in os.listdir(self.root / folder)}
-        missing = [name for name in self.names if name not in present]
+        missing = missing_below(self.root, self.names)
         if missing:
             raise UserError(f"{self.list_file}: {len(missing)} of {len(self)} images are missing below {self.root}, "
                             f"the first: {', '.join(missing[:3])}; correct the list or data_source.root")

@@ -26,6 +26,12 @@ def world_size():
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def take_local_rank(number):
+    """--local_rank, by which older launchers number the processes of a machine, or None; LOCAL_RANK goes first."""
+    if number is not None:
+        os.environ.setdefault("LOCAL_RANK", str(number))
+
+
 def start(launcher, backend="nccl", port=None):
     """Join the process group of `launcher`; 'none' does nothing. Without GPUs the backend is gloo.
 

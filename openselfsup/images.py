@@ -3,12 +3,12 @@
 import contextlib
 import io
 import warnings
-from pathlib import Path
 
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from fewshot_wsi.foundation.archived import read_file
 from fewshot_wsi.foundation.errors import UserError
 from openselfsup.jpeg import check_scans
 from openselfsup.tiff import check_depth, read_tiff
@@ -27,9 +27,9 @@ def read_image(path):
 
 
 def read_bytes(path):
-    """The bytes of the file `path`; BrokenImage where it cannot be read."""
+    """The bytes of the file `path`, in a zip archive too; BrokenImage where it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        return read_file(path)
     except OSError as error:
         raise BrokenImage(f"{path}: cannot be read ({error.strerror or error})") from None
 

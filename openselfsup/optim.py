@@ -60,6 +60,45 @@ class LARS(Optimizer):
 OPTIMIZERS = {"LARS": LARS, "SGD": SGD, "Adam": Adam, "AdamW": AdamW}
 
 
+def state_for(model, optimizer, saved, names):
+    """The optimiser state `saved` in the order of this `optimizer`'s tensors.
+
+    saved: state dict of a torch optimiser. names: keys of the model's state dict in the checkpoint, in their order.
+    The authors' optimiser holds all tensors of the model in one group, those of the key encoder too, which have no
+    gradient and no state: tensors are then told by their names. ValueError where it is of another model.
+    """
+    names_of = {id(weight): name for name, weight in model.named_parameters()}
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    theirs = saved["param_groups"]
+    if len(theirs) == 1 and len(theirs[0]["params"]) > len(weights):
+        order = _order(model, names)
+        if len(order) != len(theirs[0]["params"]):
+            raise ValueError(f"one group of {len(theirs[0]['params'])} tensors, but {len(order)} in its weights")
+        number = dict(zip(order, theirs[0]["params"], strict=True))
+        numbers = [number[names_of[id(weight)]] for weight in weights]
+        state = {i: saved["state"][old] for i, old in enumerate(numbers) if old in saved["state"]}
+        saved = {**saved, "state": state, "param_groups": [
+            {**theirs[0], "params": group["params"]} for group in optimizer.state_dict()["param_groups"]]}
+    _check_shapes(weights, saved)
+    return saved
+
+
+def _check_shapes(weights, saved):
+    """ValueError where a buffer is not of its tensor's shape; torch would take it."""
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
+    for weight, number in zip(weights, numbers, strict=len(weights) == len(numbers)):  # else torch refuses the groups
+        for key, value in saved["state"].get(number, {}).items():
+            if torch.is_tensor(value) and value.ndim and value.shape != weight.shape:
+                raise ValueError(f"{key} of shape {tuple(value.shape)} for a tensor of {tuple(weight.shape)}")
+
+
+def _order(model, names):
+    """Names (as of `model.named_parameters`) of the parameters among the state dict keys `names`, each once."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    first = {id(weight): name for name, weight in model.named_parameters()}
+    return list(dict.fromkeys(first[id(named[name])] for name in names if name in named))
+
+
 def build_optimizer(model, config):
     """config: dict(type, lr, …, paramwise_options={regular expression on names: dict of a group's options}).
 

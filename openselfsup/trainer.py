@@ -15,6 +15,7 @@ from fewshot_wsi.foundation.errors import UserError
 from openselfsup import distributed
 from openselfsup.checkpoint import fit, load_file, save_file, state_of
 from openselfsup.loop import TrainLoop
+from openselfsup.optim import state_for
 
 
 class Trainer(Runner):
@@ -101,11 +102,13 @@ class Trainer(Runner):
         if not isinstance(meta, dict) or "iter" not in meta or "optimizer" not in content:
             raise UserError(f"{filename}: no training checkpoint (it has no optimiser state); to start from its "
                             "weights use --pretrained")
-        fit(self.bare_model, state_of(content, filename), filename)
+        weights = state_of(content, filename)
+        fit(self.bare_model, weights, filename)
         groups = self.optim_wrapper.optimizer.param_groups
         own = [{key: value for key, value in group.items() if key != "params"} for group in groups]
         try:
-            self.optim_wrapper.load_state_dict(content["optimizer"])
+            self.optim_wrapper.load_state_dict(
+                state_for(self.bare_model, self.optim_wrapper.optimizer, content["optimizer"], list(weights)))
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{filename}: its optimiser state does not fit this config ({error}); to start from its "
                             "weights use --pretrained") from None

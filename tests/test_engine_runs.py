@@ -263,7 +263,8 @@ def test_the_printed_block_is_as_published(world, run):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+", lines[0])
-    assert lines[1] == "configs:" and re.match(r" Namespace\(.*model='enc_wo_3'.*\)$", lines[2])
+    assert lines[1] == "configs:" and re.match(
+        r" Namespace\(.*model='enc_wo_3'.*novel_class=3,.*\)$", lines[2])
     assert lines[3] == "model: enc_wo_3 num_shots: 3 num_task: 60 mode: latent_aug clf: Ridge"
     figures = np.array([line.split(" ") for line in lines[4:9]], dtype=float)
     assert all(re.fullmatch(r"\d+\.\d\d \d+\.\d\d", line) for line in lines[4:9])

@@ -81,6 +81,48 @@ def test_a_tree_without_a_task_file_gives_the_same_tasks(world, keep):
     np.testing.assert_array_equal(again.predictions, first.predictions)
 
 
+@pytest.mark.parametrize("mode, rows", [("linear", True), ("linear", False), ("latent_aug", True)])
+def test_a_tree_alone_is_scored_by_the_features_inside_it(world, run, mode, rows):
+    protocol, path = world
+    plan = TaskPlan(protocol, "near", 3, 12, (3,))
+    tasks, _ = make_tasks(plan)
+    legacy.export(plan, tasks, "enc_wo_3")
+    settings = RunSettings(protocol, "near", "enc_wo_3", mode, num_shots=3, num_task=12, novel=(3,), solver="sklearn")
+    first = read_result(run_all([settings], quiet=True)[0].path)
+    settings.result_file.unlink()
+    plan.path.unlink()
+    folder, stored = plan.path.parent, Path(protocol.workdir, "extracted_feats")
+    stored.rename(stored.with_name("elsewhere"))
+    for file in folder.rglob("*_idxs.npy") if not rows else ():
+        file.unlink()
+    done = run("wsi_workdir/distributed_meta_test.py", "--task", "near", "--num_task", 12, "--model", "enc_wo_3",
+               "--num_shots", 3, "--novel_class", 3, "--mode", mode, "--solver", "sklearn", "--num_prototypes", 4,
+               "--quiet", "--protocol", path)
+    assert done.returncode == 0, done.stderr
+    again = read_result(settings.result_file)
+    np.testing.assert_array_equal(again.predictions, first.predictions)
+    assert (again.sets["support_list"] is None) == (not rows)
+    if mode == "linear":
+        assert done.stdout.splitlines()[4:] == published_block(folder, "4-way-3-shot_wo_3_enc_wo_3.npy", 12)
+
+
+def test_a_tree_that_says_two_things_of_one_tile_is_refused(world):
+    protocol, _ = world
+    plan = TaskPlan(protocol, "mix", 2, 3)
+    legacy.export(plan, make_tasks(plan)[0], "enc")
+    plan.path.unlink()
+    Path(protocol.workdir, "extracted_feats/base_labels.npy").unlink()
+    file = plan.path.parent / "task_1" / "4-way-2-shot_enc.npy"
+    arrays = legacy.read_arrays(file)
+    again = plan.path.parent / "task_2"
+    legacy.write_arrays(file, [arrays[0] + 1, *arrays[1:]])
+    for name in ("4-way-2-shot_idxs.npy",):
+        (again / name).write_bytes((file.parent / name).read_bytes())
+    legacy.write_arrays(again / file.name, arrays)
+    with pytest.raises(UserError, match="another feature or label here than in a task before"):
+        run_all([RunSettings(protocol, "mix", "enc", num_shots=2, num_task=3)], quiet=True)
+
+
 def test_a_tree_of_another_novel_class_or_rule_is_not_taken_for_this_one(world):
     protocol, _ = world
     plan = TaskPlan(protocol, "near", 1, 2, novel=(3,))

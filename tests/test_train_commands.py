@@ -12,6 +12,7 @@ import torch
 from training import CLASSES, ROOT, draw_tiles, free_port, write_config
 
 from fewshot_wsi.commands import train
+from openselfsup.apis.train import make_model, train_pipeline
 from openselfsup.config import load_config
 from openselfsup.options import value_of
 
@@ -84,7 +85,8 @@ def test_classifier_is_trained_from_a_backbone_and_evaluated_by_two_processes(tr
     assert done.returncode == 0, done.stderr
     assert "learning rate 0.0125" in done.stdout  # 0.05 · 1 process · 2 / 8
     outputs = []
-    for command in (["tools/test.py", config, tmp_path / "latest.pth", "--out", tmp_path / "one.json"],
+    for command in (["tools/test.py", config, tmp_path / "latest.pth", "--out", tmp_path / "one.json", "--work_dir",
+                     tmp_path / "scores", "--local_rank", 0],
                     ["bash", "tools/dist_test.sh", config, 2, tmp_path / "latest.pth", "--out", tmp_path / "two.json"]):
         done = run(*command, env={"PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "PORT": free_port()})
         assert done.returncode == 0, done.stderr
@@ -97,6 +99,8 @@ def test_classifier_is_trained_from_a_backbone_and_evaluated_by_two_processes(tr
     precision_recall = [2 * confusion[c, c] / (confusion[c].sum() + confusion[:, c].sum()) for c in range(CLASSES)]
     assert scores["f1"] == pytest.approx([float(value) for value in precision_recall])
     assert outputs[0] == outputs[1] and "mean F1" in outputs[0]
+    kept, = (tmp_path / "scores").iterdir()
+    assert re.fullmatch(r"test_\d{8}_\d{6}\.log", kept.name) and kept.read_text() == outputs[0]
 
 
 def call(tmp_path, *arguments):
@@ -142,7 +146,6 @@ def test_faults_are_one_line_and_exit_2(tiles, tmp_path, monkeypatch, options, w
 @pytest.mark.parametrize("kind", ["clp", "fsp"])
 def test_training_begins_with_the_weights_of_the_seed_or_of_the_file(trained, tiles, tmp_path, kind):
     """At a rate of zero the weights after an epoch are those before the first iteration."""
-    from openselfsup.apis.train import make_model, train_pipeline
     config = write_config(tiles, kind, epochs=1, batch=8)
     for pretrained in (None, trained / "latest.pth"):
         options = [] if pretrained is None else ["--pretrained", pretrained]
@@ -165,6 +168,33 @@ def test_a_checkpoint_of_another_seed_or_kind_is_not_resumed(trained, tiles, tmp
     torch.save(torch.load(trained / "latest.pth", weights_only=True)["state_dict"], tmp_path / "bare.pth")
     code, error = call(tmp_path, config, "--resume_from", tmp_path / "bare.pth")
     assert code == 2 and "use --pretrained" in error
+
+
+def test_a_checkpoint_in_the_authors_form_goes_on_as_the_run_would_have(tiles, tmp_path):
+    """Their optimiser holds model.parameters() in one group: 144 tensors, of which 69 have no gradient and no state."""
+    config = write_config(tiles, "clp", epochs=2, batch=8)
+    more = ("--cfg-options", "checkpoint_config.interval=1", "data.workers_per_gpu=0")
+    assert train.main([str(config), "--work_dir", str(tmp_path / "whole"), *more]) == 0
+    own = torch.load(tmp_path / "whole" / "epoch_1.pth", weights_only=True)
+    loaded = load_config(config)
+    every = list(make_model(loaded, train_pipeline(loaded), seed=0).parameters())
+    moving = [number for number, weight in enumerate(every) if weight.requires_grad]
+    assert (len(every), len(every) - len(moving)) == (144, 69)
+    state = {number: own["optimizer"]["state"][i] for i, number in enumerate(moving)}
+    group = {**own["optimizer"]["param_groups"][0], "params": list(range(144))}
+    content = dict(meta=dict(epoch=1, iter=own["meta"]["iter"], mmcv_version="1.0.3", time="Fri Feb 11 2022"),
+                   state_dict=own["state_dict"], optimizer=dict(state=state, param_groups=[group]))
+    torch.save(content, tmp_path / "theirs.pth")
+    code, error = call(tmp_path, config, "--resume_from", tmp_path / "theirs.pth", *more)
+    assert code == 0, error
+    got, want = (torch.load(folder / "epoch_2.pth", weights_only=True)["state_dict"]
+                 for folder in (tmp_path / "run", tmp_path / "whole"))
+    assert got.keys() == want.keys() and all(torch.equal(got[key], want[key]) for key in want)
+
+    state[0], state[1] = state[1], state[0]  # buffers of other tensors
+    torch.save(content, tmp_path / "mixed.pth")
+    code, error = call(tmp_path, config, "--resume_from", tmp_path / "mixed.pth")
+    assert code == 2 and "its optimiser state does not fit this config (momentum_buffer of shape (64,)" in error
 
 
 def test_a_truncated_image_in_the_middle_of_an_epoch(tmp_path):

@@ -123,6 +123,17 @@ def test_a_processor_without_bf16_trains_in_float32(configs, monkeypatch, suppor
     assert type(make_optim_wrapper(model, config, scale_lr=False)) is wrapper
 
 
+@pytest.mark.parametrize("line, amp", [
+    ("use_fp16 = True", True), ("use_fp16 = True\noptimizer_config = dict(use_fp16=use_fp16)", True),
+    ("optimizer_config = dict(use_fp16=True)", True), ("use_fp16 = False", False),
+    ("use_fp16 = False\nperformance = dict(amp=True)", True)])
+def test_the_published_key_of_mixed_precision_is_understood(tmp_path, line, amp):
+    path = tmp_path / "mine.py"
+    path.write_text(f"_base_ = '{FSP}/r18_bs512_ep100_all.py'\n{line}\n")
+    config = load_config(path)
+    assert config.performance.amp is amp and "use_fp16" not in config and "use_fp16" not in config.optimizer_config
+
+
 def test_own_intermediate_names_of_published_files_are_read(tmp_path):
     text = (FSP / "r18_bs512_ep100_all.py").read_text().replace("'../../_base_", f"'{ROOT}/configs/_base_")
     path = tmp_path / "mine.py"
@@ -140,6 +151,8 @@ def test_own_intermediate_names_of_published_files_are_read(tmp_path):
     ("data = dict(train=dict(prefetc=True))", "did you mean 'prefetch'"),
     ("data = dict(imgs_per_gpu=0)", "data.imgs_per_gpu is 0; give a whole number from 1"),
     ("checkpoint_config = dict(latest_interval=0)", "latest_interval is 0; give a whole number from 1"),
+    ("use_fp16 = 1", "use_fp16 is 1; give True or False"),
+    ("use_fp16 = True\nperformance = dict(amp=False)", "contradict each other"),
     ("performance = dict(amp='fp16')", "performance.amp is 'fp16'; give True or False"),
     ("optimizer_config = dict(grad_clip=dict(max_nor=1))", "did you mean 'max_norm'"),
     ("workflow = [('train', 1), ('val', 1)]", "only \\[\\('train', 1\\)\\] is supported"),

@@ -1,6 +1,8 @@
 """Models against formulas written out a second time; weights in and out of files."""
 import copy
+import logging
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch.nn import functional as F
 
 from fewshot_wsi.foundation.errors import UserError
 from openselfsup import checkpoint
+from openselfsup.hooks import BYOLHook
 from openselfsup.models import build_backbone, build_model
 from openselfsup.models.moco_v3 import contrastive_loss, momentum_at
 from openselfsup.models.preprocess import Preprocess
@@ -253,3 +256,20 @@ def test_knn_accuracy_agrees_with_scikit_learn():
     np.fill_diagonal(similarity, -np.inf)
     nearest = y[similarity.argmax(1)]
     assert knn_accuracy(x, y, x, y, k=1, same=True) == pytest.approx((nearest == y).mean())
+
+
+@pytest.mark.parametrize("options, updates", [({}, [1, 2, 3, 4, 5, 6, 7, 8, 9]), ({"update_interval": 4}, [4, 8, 9])])
+def test_the_key_encoder_follows_every_iteration_unless_the_hook_says_otherwise(options, updates):
+    """Also with gradients accumulated over 4 iterations, as published; the last iteration is always a step."""
+    done = []
+    model = SimpleNamespace(base_momentum=0.9, momentum_update=lambda: done.append(runner.iter + 1))
+    runner = SimpleNamespace(bare_model=model, iter=0, max_iters=9, update_interval=4, logger=logging.getLogger("run"))
+    hook = BYOLHook(**options)
+    hook.before_train(runner)
+    for runner.iter in range(9):
+        hook.before_train_iter(runner, 0)
+        assert model.momentum == pytest.approx(momentum_at(runner.iter, 9, 0.9))
+        hook.after_train_iter(runner, 0)
+    assert done == updates
+    with pytest.raises(UserError, match="update_interval is 0; give a whole number from 1"):
+        BYOLHook(update_interval=0)

@@ -71,6 +71,7 @@ tasks = dict(
     out=dict(support='PAIP_train', query='PAIP_test', shots=(1, 5, 10, 50, 100), num_tasks=1000, methods=_three),
     out_homo=dict(support='PAIP_train', query='PAIP_test', shots=(5, 10, 50, 100), num_tasks=1000, same_slide=True,
                   methods=_three),
-    NCT_78_aug=dict(support='NCT_train', query='NCT_test', shots=(5,), num_tasks=300, novel_classes=((7, 8),),
-                    methods=((_wo, 'linear', 'Ridge'), (_wo, 'latent_aug', 'Ridge')), variations=_ablation),
+    NCT_78_aug=dict(support='NCT_train', query='NCT_test', shots=(5,), more_shots=(1, 10), num_tasks=300,
+                    novel_classes=((7, 8),), methods=((_wo, 'linear', 'Ridge'), (_wo, 'latent_aug', 'Ridge')),
+                    variations=_ablation),
 )

@@ -37,8 +37,8 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=description, epilog=examples,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--pretrained", metavar="FILE", help="weights of the encoder: a file, or a Hugging Face folder; 'random' with "
-        "a preset: an untrained network")
+    add("--pretrained", "--checkpoint", metavar="FILE", help="weights of the encoder: a file, a training checkpoint, "
+        "or a Hugging Face folder; 'random' with a preset: an untrained network")
     add("--encoder", type=_encoder, metavar="E", help="the preset of an encoder, such as configs/encoders/uni.py, or "
         f"an encoder without weights: {', '.join(FIXED_ENCODERS)}")
     add("--config", metavar="FILE", help="extraction config (with --protocol: instead of that of the set)")
@@ -66,7 +66,8 @@ def parse_args(argv):
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
     add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="for the dist and srun scripts")
-    add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
+    add("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
+    add("--local_rank", "--local-rank", type=int, help="set by older launchers; LOCAL_RANK goes first")
     args = parser.parse_args(argv)
     if args.protocol:
         wrong = [name for name in ("output", "list", "root", "labels", "pretrained", "encoder") if getattr(args, name)]
@@ -88,9 +89,12 @@ def parse_args(argv):
 def main(argv=None):
     args = parse_args(argv)
     from fewshot_wsi.pipeline import extraction  # here, not above: it imports torch
+    from openselfsup.distributed import take_local_rank
+
     if args.verify:
         return 1 if extraction.verify_ready(request_of(args)) else 0
-    return extraction.on_all_processes(args.launcher, lambda: extraction.run(request_of(args)))
+    take_local_rank(args.local_rank)
+    return extraction.on_all_processes(args.launcher, lambda: extraction.run(request_of(args)), args.port)
 
 
 def request_of(args):

@@ -1,8 +1,10 @@
 """Accuracy, F1 of every class and confusion matrix of a trained classifier (FSP) on the config's data.val."""
 
 import argparse
+import time
+from pathlib import Path
 
-from fewshot_wsi.foundation.files import write_json
+from fewshot_wsi.foundation.files import write_json, write_text
 from openselfsup import distributed
 from openselfsup.distributed import reported_once
 from openselfsup.options import ConfigOptions
@@ -16,9 +18,12 @@ def parse_args(argv):
     parser.add_argument("config", help="training config with data.val, a labelled list")
     parser.add_argument("checkpoint", help="checkpoint of that config")
     parser.add_argument("--out", metavar="JSON", help="also write the scores there, as fractions")
+    parser.add_argument("--work_dir", "--work-dir", metavar="DIR",
+                        help="also write what is printed to DIR/test_<time>.log")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none",
                         help="who started the processes [none: there is only this one]")
     parser.add_argument("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
+    parser.add_argument("--local_rank", "--local-rank", type=int, help="set by older launchers; LOCAL_RANK goes first")
     parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE",
                         help="replace values of the config, such as data.val.data_source.list_file=my_list.txt")
     return parser.parse_args(argv)
@@ -27,6 +32,7 @@ def parse_args(argv):
 @reported_once
 def main(argv=None):
     args = parse_args(argv)
+    distributed.take_local_rank(args.local_rank)
     from openselfsup.apis.evaluate import evaluate, report
     from openselfsup.config import load_config
 
@@ -35,6 +41,8 @@ def main(argv=None):
     scores = evaluate(config, args.checkpoint)
     if distributed.rank() == 0:
         print(report(scores))
+        if args.work_dir:
+            write_text(Path(args.work_dir, f"test_{time.strftime('%Y%m%d_%H%M%S')}.log"), f"{report(scores)}\n")
         if args.out:
             write_json(args.out, scores)
     distributed.stop()

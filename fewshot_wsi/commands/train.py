@@ -79,8 +79,7 @@ def main(argv=None):
 
 def run(args):
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA when it starts, for --deterministic
-    if args.local_rank is not None:
-        os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    distributed.take_local_rank(args.local_rank)
     from openselfsup.apis.train import train
 
     config = configure(args)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.data_checks.measure import RECORD, VERSION
+from fewshot_wsi.foundation.archived import stamp_of
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Cache:
 
 def _state(path):
     try:
-        stat = path.stat()
+        size, *changed = stamp_of(path)
     except OSError:
         return -1, -1
-    return stat.st_size, stat.st_mtime_ns
+    return size, changed[0]

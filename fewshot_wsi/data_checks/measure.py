@@ -1,14 +1,14 @@
 """One image file measured: does it decode, how large, which mode, what it holds, how it looks, its colours."""
 
 import hashlib
+import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from openselfsup.images import BrokenImage, read_image
+from openselfsup.images import BrokenImage, decode_image, read_bytes
 
 VERSION = 3     # of the measurements; another version is measured anew
 THUMB = 16      # pixels, side of the grey thumbnail that confirms a near duplicate
@@ -34,9 +34,10 @@ def measure(path):
     filled: share of the height, from the bottom, that is one single colour; brightest: highest level of any channel."""
     cv2.setNumThreads(1)
     try:
-        image = read_image(path)
-        mode = _mode(path)
-        digest = hashlib.sha256(Path(path).read_bytes()).digest()
+        data = read_bytes(path)
+        image = decode_image(data, path)
+        mode = _mode(data)
+        digest = hashlib.sha256(data).digest()
     except (BrokenImage, OSError) as error:
         return Broken(str(error))
     record = np.zeros((), RECORD)
@@ -63,10 +64,10 @@ def _filled_rows(image):
     return len(image) - 1 - other[-1] if other.size else len(image)
 
 
-def _mode(path):
+def _mode(data):
     """Pillow's name for how a readable image is stored, 'other' where it has none."""
     try:
-        with Image.open(path) as header:
+        with Image.open(io.BytesIO(data)) as header:
             return header.mode
     except UnidentifiedImageError:
         return "other"

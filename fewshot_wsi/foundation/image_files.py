@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from fewshot_wsi.foundation.archived import archive_of
 from fewshot_wsi.foundation.errors import UserError
 
 SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".jp2", ".j2k", ".bmp", ".webp"})
@@ -25,10 +26,16 @@ def find_images(root: str | Path) -> list[str]:
 def find_files(root: str | Path, suffixes: Collection[str]) -> list[str]:
     """Relative POSIX paths (list of str, sorted by code point) of all files below `root` that end in one of `suffixes`.
 
+    root may be a zip archive; the one folder that all its files lie below is then left out of the paths.
     Hidden files and folders are passed over, `._` files of macOS among them. Links are followed, two links to one
     folder both, but not a link to a folder that it lies in. UserError: no such folder.
     """
     root = Path(root)
+    if root.is_file() and (archived := archive_of(root)) is not None:
+        archive, _ = archived
+        names = [name.removeprefix(archive.top) for name in archive.names]
+        return sorted(name for name in names if not any(part.startswith(".") for part in name.split("/"))
+                      and os.path.splitext(name)[1].lower() in suffixes)
     if not root.is_dir():
         raise UserError(f"{root}: no such folder")
     found = []

@@ -8,7 +8,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import features_sha256, labels_sha256, load_set, load_views, read_provenance
-from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256
+from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256, write_npy
 from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.design import make_design
 from fewshot_wsi.meta_test.evaluate import EvaluationJob
@@ -16,6 +16,7 @@ from fewshot_wsi.meta_test.origins import novel_warning, origin_warnings, saw_no
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
 from fewshot_wsi.meta_test.settings import RunSettings
 from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.meta_test.tree_store import has_features, read_tree_store
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.dictionary import load_dictionary
 from lowshot.evaluation import chunk_bounds
@@ -63,6 +64,8 @@ class Inputs:
         rest.
         """
         s, family = settings, settings.family
+        if self._only_in_tree(s):
+            return self._of_tree(s)
         names = (family.support, family.query)
         (support_labels, xs_hash, dim), (query_labels, xq_hash, query_dim) = (self._set(s, name) for name in names)
         if dim != query_dim:
@@ -70,15 +73,47 @@ class Inputs:
                             "extract both with the same weights")
         tasks = self._tasks(s, support_labels, query_labels)
         dictionary, base = self._dictionary(s, dim) if s.uses_dictionary else (None, None)
-        hashes = {"tasks": tasks.identity, "support_features": xs_hash, "query_features": xq_hash,
-                  "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
-                  "dictionary": dictionary}
+        hashes = _hashes(tasks, xs_hash, xq_hash, support_labels, query_labels, dictionary)
         if s.aug_times > 1:
             hashes["views"] = self._views(s, np.unique(tasks.support), dim)
         views = max(1, s.aug_times)
         bounds = chunk_bounds(tasks.num_tasks, tasks.support.shape[1] * views, dim)
         run = PreparedRun(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes, base), bounds)
         return run if s.open == "formula" else self._with_design(run, dim)
+
+    def _only_in_tree(self, s):
+        """Whether the authors' task tree is all there is: it holds the features, and the store of them is not there."""
+        stem, protocol = self._stem(s.plan), s.protocol
+        store = [path for name in (s.family.support, s.family.query)
+                 for path in (protocol.features_file(s.model, name), protocol.labels_file(name))]
+        return (stem is not None and not s.plan.path.exists() and s.aug_times <= 1
+                and not all(path.is_file() for path in store) and has_features(s.plan, stem, s.model))
+
+    def _of_tree(self, s):
+        """PreparedRun of a tree alone; its features are put beside the results."""
+        tree = self._once(("store", s.plan.path, s.model, s.num_task), lambda: read_tree_store(
+            s.plan, self._stem(s.plan), s.model))
+        dictionary, base = self._dictionary(s, tree.support.features.shape[1]) if s.uses_dictionary else (None, None)
+        hashes = _hashes(tree.tasks, tree.support.sha256, tree.query.sha256, tree.support.labels, tree.query.labels,
+                         dictionary)
+        files = {}
+        for side, found in (("support", tree.support), ("query", tree.query)):
+            path = s.result_file.parent / f".features.{found.sha256[:16]}.npy"
+            if not path.exists():
+                write_npy(path, found.features)
+            files[f"{side}_features"] = (_absolute(path), found.sha256)
+        head = self._head(s, tree.tasks, hashes, base)
+        if not tree.listed:  # then rows are numbers of this tree, not those of the lists
+            head["sets"] |= {f"{side}_{key}": None for side in ("support", "query") for key in ("list", "groups")}
+        self._warn_once(f"{s.plan.path.parent}: features and labels are those inside the task tree; nothing else says "
+                        "what they were made of")
+        if s.open != "formula":
+            self._warn_once(f"{s.plan.setting}: no bootstrap, it draws tiles that a task tree does not hold")
+        bounds = chunk_bounds(tree.tasks.num_tasks, tree.tasks.support.shape[1], tree.support.features.shape[1])
+        return PreparedRun(s, tree.tasks, replace(self._job(s, tree.tasks, hashes), **files), head, bounds)
+
+    def _stem(self, plan):
+        return self._once(("tree", plan.path), lambda: legacy.tree_stem(plan))
 
     def _with_design(self, run, dim):
         """The run with what its bootstrap draws from; without it, and a notice, where there are too few units."""
@@ -119,7 +154,7 @@ class Inputs:
 
     def _tasks(self, s, support_labels, query_labels):
         plan = s.plan
-        stem = self._once(("tree", plan.path), lambda: legacy.tree_stem(plan))
+        stem = self._stem(plan)
         if plan.path.exists() or stem is None:
             if stem is not None:
                 self._warn_once(f"{plan.path} and a task tree {plan.path.parent}/task_<i>/{stem}… are both there; the "
@@ -258,6 +293,13 @@ class Inputs:
                 "encoder": encoder,
                 "tasks": {"num_tasks": tasks.num_tasks, "ways": tasks.ways, "shots": tasks.shots,
                           "queries": tasks.queries, "file": Path(tasks.path).as_posix(), **_use_of(tasks)}}
+
+
+def _hashes(tasks, support_features, query_features, support_labels, query_labels, dictionary):
+    """What a result says of what it was computed from."""
+    return {"tasks": tasks.identity, "support_features": support_features, "query_features": query_features,
+            "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
+            "dictionary": dictionary}
 
 
 def _absolute(path):

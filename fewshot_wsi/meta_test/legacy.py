@@ -122,9 +122,14 @@ def read_tree(plan, stem, model, support_labels, query_labels):
     Rows come from the `_idxs.npy` files; where one is missing, they are found by looking the task's features up in
     the feature store of `model`. UserError: files missing or damaged, or rows that do not have the labels of a task.
     """
+    rows = _RowFinder(plan.protocol, model, plan.family)
+    tasks = [rows.of(plan.path.parent / f"task_{i}", stem) for i in range(plan.num_tasks)]
+    return tree_task_set(plan, stem, tasks, support_labels, query_labels)
+
+
+def tree_task_set(plan, stem, tasks, support_labels, query_labels):
+    """TaskSet of the (support rows, query rows) of each task of a tree; UserError where they are no such tasks."""
     folder, family = plan.path.parent, plan.family
-    rows = _RowFinder(plan.protocol, model, family)
-    tasks = [rows.of(folder / f"task_{i}", stem) for i in range(plan.num_tasks)]
     if len({(len(s), len(q)) for s, q in tasks}) != 1:
         raise UserError(f"{folder}: tasks {stem} of different sizes in one tree; draw them again")
     support, query = (np.array(side, dtype=np.int64) for side in zip(*tasks, strict=True))
@@ -142,6 +147,24 @@ def read_tree(plan, stem, model, support_labels, query_labels):
     return made
 
 
+def listed_rows(folder, stem):
+    """[support rows, query rows] of one task folder, (n,) and (q,) ints; None where no file lists them."""
+    path = folder / f"{stem}_idxs.npy"
+    if not path.exists():
+        return None
+    arrays = read_arrays(path)
+    if len(arrays) != 2 or any(a.ndim != 1 or a.dtype.kind not in "iu" for a in arrays):
+        raise UserError(f"{path}: expected the rows of support and query, found "
+                        f"{[f'{a.dtype} {a.shape}' for a in arrays]}")
+    return arrays
+
+
+def features_path(folder, stem, model):
+    """The file of a task folder that holds the features of `model`."""
+    named = folder / f"{stem}_{model}.npy"
+    return named if named.exists() else folder / f"{stem}.npy"
+
+
 class _RowFinder:
     def __init__(self, protocol, model, family):
         self.protocol, self.model, self.family = protocol, model, family
@@ -149,15 +172,10 @@ class _RowFinder:
 
     def of(self, folder, stem):
         """(support rows (n,), query rows (q,)) of one task folder."""
-        listed = folder / f"{stem}_idxs.npy"
-        if listed.exists():
-            arrays = read_arrays(listed)
-            if len(arrays) != 2 or any(a.ndim != 1 or a.dtype.kind not in "iu" for a in arrays):
-                raise UserError(f"{listed}: expected the rows of support and query, found "
-                                f"{[f'{a.dtype} {a.shape}' for a in arrays]}")
-            return arrays
-        named = folder / f"{stem}_{self.model}.npy"
-        path = named if named.exists() else folder / f"{stem}.npy"
+        listed = listed_rows(folder, stem)
+        if listed is not None:
+            return listed
+        path = features_path(folder, stem, self.model)
         arrays = read_arrays(path)
         if [a.ndim for a in arrays] != [2, 1, 2, 1]:
             raise UserError(f"{path}: expected features and labels of support and query, found "
@@ -168,15 +186,16 @@ class _RowFinder:
         stored = self.protocol.features_file(self.model, name)
         if name not in self.tables:
             rows = load_features(stored, made_by=extract_command(self.protocol, self.model, name))
-            self.tables[name] = {_digest(row): i for i, row in enumerate(rows)}
+            self.tables[name] = {row_digest(row): i for i, row in enumerate(rows)}
         try:
-            return np.array([self.tables[name][_digest(row)] for row in np.asarray(features, dtype=np.float32)])
+            return np.array([self.tables[name][row_digest(row)] for row in np.asarray(features, dtype=np.float32)])
         except KeyError:
             raise UserError(f"{path}: its features are not those of {stored}, and no file says which rows they are; "
                             "bring the features it was made from") from None
 
 
-def _digest(row):
+def row_digest(row):
+    """Stands for the bytes of one feature."""
     return hashlib.blake2b(np.ascontiguousarray(row).tobytes(), digest_size=16).digest()
 
 

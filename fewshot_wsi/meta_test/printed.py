@@ -1,5 +1,6 @@
 """What a meta-test prints: the published block, which existing log parsers read, and a second table on request."""
 
+import argparse
 import datetime
 import logging
 
@@ -14,13 +15,14 @@ logger = logging.getLogger(__name__)
 def print_run(result, namespace, stats=False, now=None):
     """Print one run as the published script did.
 
-    result: Result. namespace: argparse.Namespace, printed as it is. now: datetime of the first line, default now.
+    result: Result. namespace: argparse.Namespace; a novel class in it is printed as a number, as published.
+    now: datetime of the first line, default now.
     stats: also print `stats_table`. A single task has no half-width: its lines read 'F1 nan', as published, so that
     parsers find two numbers on each; tables and the report show – instead.
     """
     c = result.config
     say(now or datetime.datetime.now())
-    say("configs:\n", namespace)
+    say("configs:\n", _with_number(namespace))
     say("model:", c["model"], "num_shots:", c["num_shots"], "num_task:", c["num_task"], "mode:", c["mode"],
         "clf:", c["clf"])
     for mean, half in published_block(result.f1):
@@ -29,6 +31,12 @@ def print_run(result, namespace, stats=False, now=None):
         say(stats_table(result))
     elif result.bootstrap is not None:  # the published block is all that standard output holds
         logger.warning(open_line(result))
+
+
+def _with_number(namespace):
+    """The same argparse.Namespace with the digits of `novel_class` as an int."""
+    novel = getattr(namespace, "novel_class", None)
+    return argparse.Namespace(**{**vars(namespace), "novel_class": int(novel)}) if str(novel).isdigit() else namespace
 
 
 def stats_table(result):

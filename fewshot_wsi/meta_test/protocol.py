@@ -75,6 +75,7 @@ class TaskFamily:
     support: str                      # set that support tiles come from
     query: str                        # set that query tiles come from
     shots: tuple
+    more_shots: tuple = ()            # tasks are drawn for these too, but no method is scored on them
     num_tasks: int = 1000
     queries: int = 15                 # per class
     repeat_support: bool = False      # published near-domain draws support with replacement
@@ -299,7 +300,7 @@ def _check_family(p, name, family):
         raise UserError(f"{where}: support set {family.support} and query set {family.query} have other classes")
     if not family.shots:
         raise UserError(f"{where}: shots is empty; give whole numbers from 1")
-    for shots in family.shots:
+    for shots in (*family.shots, *family.more_shots):
         _check_counts(where, shots=shots)
     _check_counts(where, num_tasks=family.num_tasks, queries=family.queries, num_aug_shots=family.num_aug_shots)
     if family.same_slide and p.sets[family.support].slide is None:

@@ -287,7 +287,8 @@ def task_files_of(protocol, only=None, **changes):
     for task, family in _families(protocol, only):
         for novel in family.novel_classes or ((),):
             novel = classes_in(novel)
-            plans += [TaskPlan(protocol, task, shots, **{"novel": novel, **changes}) for shots in family.shots]
+            plans += [TaskPlan(protocol, task, shots, **{"novel": novel, **changes})
+                      for shots in dict.fromkeys((*family.shots, *family.more_shots))]
     return plans
 
 

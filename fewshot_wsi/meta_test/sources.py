@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.archived import is_file
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import OWNERS, read_groups, read_list, read_owners, slides_of
 from fewshot_wsi.foundation.python_config import read_python_config
@@ -224,7 +225,7 @@ class Sources:
         """The file of an image, or None where it is on none of the known folders."""
         known = self._set(set_name)
         roots = ([Path(known.root)] if known else []) + self.tiles
-        return next((path for path in (root / name for root in roots) if path.is_file()), None)
+        return next((path for path in (root / name for root in roots) if is_file(path)), None)
 
 
 def same_folder(a, b):

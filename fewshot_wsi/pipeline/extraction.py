@@ -73,9 +73,9 @@ def verify_ready(request):
     return failed
 
 
-def on_all_processes(launcher, work):
+def on_all_processes(launcher, work, port=None):
     """`work()` on each of the processes that `launcher` has started; an exit code where another process says why."""
-    distributed.start(launcher, backend="gloo")  # only small messages pass between processes
+    distributed.start(launcher, "gloo", port)  # only small messages pass between processes
     try:
         work()
     except (UserError, KeyboardInterrupt, Terminated) as error:

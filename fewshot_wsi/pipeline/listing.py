@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.archived import missing_below
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, write_list
@@ -51,7 +52,7 @@ def check_set(image_set, num_classes):
     """UserError unless the list, every image on it and the group table exist."""
     images = read_list(image_set.list, labeled=True)
     check_labels(images.labels, num_classes, image_set.list)
-    missing = [name for name in images.names if not Path(image_set.root, name).is_file()]
+    missing = missing_below(image_set.root, images.names)
     if missing:
         raise UserError(f"{image_set.list}: {len(missing)} of {len(images)} images are missing below "
                         f"{image_set.root}, the first are {', '.join(missing[:3])}")

@@ -158,13 +158,13 @@ class Plan:
 
     @property
     def views(self):
-        """Augmented views that runs read: dict from (model, support set) to (how many, task files)."""
+        """Augmented views that runs read: dict from (model, support set) to (how many, TaskPlans)."""
         needed, models = {}, self.models
         for run in self.all_runs:
             if run.aug_times > 1 and run.model in models:
                 most, files = needed.get((run.model, run.family.support), (0, {}))
-                needed[run.model, run.family.support] = max(most, run.aug_times - 1), {**files, run.plan.path: None}
-        return {key: (most, tuple(files)) for key, (most, files) in needed.items()}
+                needed[run.model, run.family.support] = max(most, run.aug_times - 1), {**files, run.plan.path: run.plan}
+        return {key: (most, tuple(files.values())) for key, (most, files) in needed.items()}
 
     def brought_along(self, model, name):
         """Whether the model's features of a set are there and are used as they are: nothing says what made them, or the

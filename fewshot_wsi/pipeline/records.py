@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fewshot_wsi.foundation.files import file_sha256, file_stamp, json_sha256, read_json, write_json
+from fewshot_wsi.foundation.archived import sha256_of, stamp_of
+from fewshot_wsi.foundation.files import file_sha256, json_sha256, read_json, write_json
 
 SCHEMA = 1
 
@@ -91,5 +92,5 @@ class ImageHashes:
 
     @staticmethod
     def _hash(path, known):
-        key = file_stamp(path)
-        return known if known and known[:-1] == key else [*key, file_sha256(path)]
+        key = stamp_of(path)
+        return known if known and known[:-1] == key else [*key, sha256_of(path)]

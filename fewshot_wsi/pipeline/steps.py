@@ -112,14 +112,15 @@ def view_steps(plan):
     return (_view_step(plan, *key, *value) for key, value in plan.views.items())
 
 
-def _view_step(plan, model, name, count, task_files):
+def _view_step(plan, model, name, count, task_plans):
     """Augmented views of the support tiles of these tasks; the extraction itself keeps what is finished."""
     folder, prefix = views_of(plan.protocol, model, name)
     config = views_config(plan.protocol, name)
     views = [folder / f"{prefix}_{view}.npy" for view in range(count)]
 
     def run(again):
-        _extract(plan, model, name, config=config, views=count, rows=tuple(task_files), overwrite=again)
+        _extract(plan, model, name, config=config, views=count, rows=tuple(one.path for one in task_plans),
+                 overwrite=again)
 
     def inputs():
         if config is None:
@@ -128,7 +129,7 @@ def _view_step(plan, model, name, count, task_files):
         return {**_encoder_inputs(plan.protocol, model), "views": count,
                 "config": json_sha256(resolved_config(config)), "list": file_sha256(listed.path),
                 "images": plan.hashes.of(plan.protocol.set(name).root, listed.names),
-                "tasks": [load_tasks(path).identity for path in task_files]}
+                "tasks": [load_tasks(one.path, one.command).identity for one in task_plans]}
 
     def accept():
         own = all(path.is_file() and not provenance_file(path).exists() for path in views)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from fewshot_wsi.foundation.archived import read_file
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.sources import sampled_rows
@@ -72,7 +73,7 @@ def _tile(path, side, true, predicted):
     if path is None:
         return None
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_file(path))) as image:
             image.draft("RGB", (2 * SIDE, 2 * SIDE))  # JPEG: decode no more than is shown
             small = image.convert("RGB").resize((SIDE, SIDE), Image.LANCZOS)
     except OSError:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fewshot_wsi.foundation.archived import missing_below, sha256_of, stamp_of
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import file_sha256, file_stamp
 from fewshot_wsi.foundation.seeds import generator
 from openselfsup.images import BrokenImage, decode_image, read_bytes
 from openselfsup.transforms import Pipeline
@@ -72,25 +71,23 @@ class ListedTiles:
 def _hash_of(path):
     """SHA-256 of a file; a file whose size and times stay is read once."""
     try:
-        return _hash_once(path, *file_stamp(path))
+        return _hash_once(path, *stamp_of(path))
     except OSError:
         return ""
 
 
 @functools.lru_cache(maxsize=2**20)
 def _hash_once(path, *stamp):
-    return file_sha256(path)
+    return sha256_of(path)
 
 
-def check_present(tiles, list_path, workers=16):
-    """UserError that counts the files of `tiles` that do not exist and names the first few."""
-    paths = [tiles.path(item) for item in range(len(tiles))]
-    with ThreadPoolExecutor(workers) as pool:  # a network folder answers slowly, but many at a time
-        there = list(pool.map(os.path.isfile, paths, chunksize=256))
-    missing = [str(path) for path, found in zip(paths, there, strict=True) if not found]
+def check_present(tiles, list_path):
+    """UserError that counts the files of `tiles` that do not exist and names the first few. Reads only folders."""
+    names = tiles.names if tiles.rows is None else [tiles.names[row] for row in tiles.rows]
+    missing = [str(Path(tiles.root, name)) for name in missing_below(tiles.root, names)]
     if missing:
-        raise UserError(f"{list_path}: {len(missing)} of {len(paths)} images are missing: {some(missing)}; "
-                        "correct the list, or name the folder that holds them with --root")
+        raise UserError(f"{list_path}: {len(missing)} of {len(names)} images are missing: {some(missing)}; "
+                        "correct the list, or name the folder or zip archive that holds them with --root")
 
 
 def some(names):

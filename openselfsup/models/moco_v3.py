@@ -1,7 +1,7 @@
 """MoCo-v3 (Chen, Xie, He, 2021) on ResNets: contrastive-learning pre-training, CLP.
 
 loss = 2T · (CE(q1 · k2ᵀ / T) + CE(q2 · k1ᵀ / T)), q from encoder_q, k from encoder_k (no gradient), unit lengths;
-the target of row i is column i. After every optimiser step encoder_k ← m · encoder_k + (1 − m) · encoder_q.
+the target of row i is column i. After every iteration (BYOLHook) encoder_k ← m · encoder_k + (1 − m) · encoder_q.
 """
 
 import copy
