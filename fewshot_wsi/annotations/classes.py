@@ -15,9 +15,11 @@ class Marked:
     """What is marked on one slide, pixels of level 0.
 
     shapes: dict from class name to its valid area, which lies inside the slide; no two classes share area.
+    regions: dict from class name to the shapes of its single regions, each within the class's area.
     points: dict from class name to (n, 2) float64, inside the slide.
     notices: one line for each kind of mark that was not taken as it is."""
     shapes: dict
+    regions: dict
     points: dict
     notices: tuple
 
@@ -40,16 +42,17 @@ def mark_classes(regions, size):
     known = _with_class(regions, notices)
     areas = _inside([replace(one, shape=_polygons(one.shape)) for one in known], size, notices)
     areas = _undivided(_without_holes(areas), notices)
-    shapes = {name: shapely.union_all([one.shape for one in areas if one.name == name])
-              for name in sorted({one.name for one in areas if one.name != IGNORED})}
-    for name in [name for name, shape in shapes.items() if not shape.area]:
+    parts = {name: [one.shape for one in areas if one.name == name and one.shape.area]
+             for name in sorted({one.name for one in areas} - {IGNORED})}
+    for name in [name for name, shapes in parts.items() if not shapes]:
         notices.append(f"nothing of the area of {name!r} is left: other regions cover it")
-        del shapes[name]
+        del parts[name]
+    shapes = {name: shapely.union_all(ones) for name, ones in parts.items()}
     points = _points(known, size, notices)
     if not shapes and not points:
         raise UserError(f"no region of a class lies inside the slide of {size[0]} × {size[1]} px"
                         + (f" ({'; '.join(notices)})" if notices else "") + "; is the annotation that of this slide?")
-    return Marked(shapes, points, tuple(notices))
+    return Marked(shapes, parts, points, tuple(notices))
 
 
 def _with_class(regions, notices):

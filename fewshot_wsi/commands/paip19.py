@@ -45,7 +45,7 @@ def main(argv=None):
 
 def prepare(args):
     """Do all that the options ask for; the lock of the data set is held."""
-    settings = cutting_settings(args, args.xml_layers or ())
+    settings = cutting_settings(args, layer_ids=args.xml_layers or ())
     paths, folder = find_slides(args.slides, but=[f"_{layer}" for layer in LAYERS]), args.out / "data"
     jobs, left_out = plan(paths, args.annotations or args.slides)
     names = sorted({path.stem for path in paths})

@@ -13,10 +13,10 @@ from fewshot_wsi.prepare_data.cutting import CuttingSettings, cut, finished
 def add_cutting_options(parser):
     """The options of CuttingSettings, and --workers and --quiet."""
     parser.add_argument("--tiles", type=int, default=500, help="tiles a class a slide (default: %(default)s)")
-    parser.add_argument("--tile", type=int, default=224, help="pixels a side of a tile (default: %(default)s)")
+    parser.add_argument("--tile", type=int, help=f"pixels a side of a tile (default: {CuttingSettings.tile})")
     parser.add_argument("--stride", type=int, help="pixels between candidates (default: a tile, so none overlap)")
-    parser.add_argument("--target_mpp", type=float, default=0.5,
-                        help="micrometres a pixel of the tiles (default: %(default)s, which is 20x)")
+    parser.add_argument("--target_mpp", type=float, help="micrometres a pixel of the tiles (default: "
+                        f"{CuttingSettings.target_mpp:g}, which is 20x)")
     parser.add_argument("--mpp", type=float, help="micrometres a pixel of the slides, whatever they state")
     parser.add_argument("--purity", type=float, default=0.75,
                         help="least share of a tile that its class covers (default: %(default)s)")
@@ -42,8 +42,11 @@ def check_cutting_options(parser, args):
         parser.error("--seed is a whole number from 0")
 
 
-def cutting_settings(args, layer_ids=()):
-    return CuttingSettings(args.tiles, args.tile, args.stride or args.tile, args.target_mpp, args.mpp, args.purity,
+def cutting_settings(args, *, tile=None, target_mpp=None, layer_ids=()):
+    """CuttingSettings of the options. tile, target_mpp: where they are not given; None: the defaults."""
+    tile = args.tile or tile or CuttingSettings.tile
+    return CuttingSettings(args.tiles, tile, args.stride or tile,
+                           args.target_mpp or target_mpp or CuttingSettings.target_mpp, args.mpp, args.purity,
                            args.min_tissue, args.seed, tuple(layer_ids))
 
 

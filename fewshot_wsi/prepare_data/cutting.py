@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 
 from fewshot_wsi.foundation import seeds
 from fewshot_wsi.foundation.errors import UserError
@@ -51,9 +52,11 @@ class CuttingJob:
 @dataclass(frozen=True)
 class Marks:
     """What is marked on a slide: cover (classes, rows, columns), the share of each cell that is of each class; points,
-    for each class (n, 2), each the middle of a tile; notices, lines for the user."""
+    for each class (n, 2), each the middle of a tile; regions, for each class the shapes that were marked one by one;
+    notices, lines for the user."""
     cover: np.ndarray
     points: tuple = ()
+    regions: tuple = ()
     notices: tuple = ()
 
 
@@ -72,7 +75,8 @@ def cut(job, target, settings):
         chosen = [choose(corners, settings, job.name, label) for label, corners in enumerate(found)]
         names = [[f"{label}/{x}+{y}+{label}.png" for x, y in corners] for label, corners in enumerate(chosen)]
         record = {**source(job, settings), "candidates": [len(corners) for corners in found], "tiles": names,
-                  "stated_mpp": slide.mpp and list(slide.mpp), "notices": list(marks.notices)}
+                  "regions": regions_of(chosen, marks, place), "stated_mpp": slide.mpp and list(slide.mpp),
+                  "notices": list(marks.notices)}
         _write(slide, place, chosen, record, target)
     return record
 
@@ -94,6 +98,22 @@ def candidates(place, marks, tissue, ink, settings):
         found[label] = np.array(sorted({*map(tuple, found[label].tolist()), *map(tuple, corners.tolist())}),
                                 dtype=np.int64).reshape(-1, 2)
     return found
+
+
+def regions_of(chosen, marks, place):
+    """For each class, for each of its tiles: the number within the slide of the region that covers most of the tile,
+    or -1 for one around a point. chosen: for each class its corners (x, y). Empty where no regions are told apart."""
+    numbers, first = [], 0
+    for corners, shapes in zip(chosen, marks.regions, strict=False):
+        tree, own = shapely.STRtree(shapes), []
+        for x, y in corners:
+            tile = shapely.box(x, y, x + place.side[0], y + place.side[1])
+            near = tree.query(tile, predicate="intersects")
+            areas = [shapes[row].intersection(tile).area for row in near]
+            own.append(first + int(near[int(np.argmax(areas))]) if len(near) and max(areas) > 0 else -1)
+        numbers.append(own)
+        first += len(shapes)
+    return numbers
 
 
 def check_classes(found, every_class, settings):

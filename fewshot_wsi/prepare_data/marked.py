@@ -30,4 +30,5 @@ class MarkedRegions:
         shares = [cover(marked.shapes[name], place) if name in marked.shapes else np.zeros(place.grid, np.float32)
                   for name in self.names]
         points = tuple(marked.points.get(name, np.empty((0, 2))) for name in self.names)
-        return Marks(np.stack(shares), points, marked.notices)
+        regions = tuple(marked.regions.get(name, []) for name in self.names)
+        return Marks(np.stack(shares), points, regions, marked.notices)
