@@ -27,11 +27,11 @@ import shapely
 import tifffile
 from PIL import Image
 
+from fewshot_wsi.annotations.regions import cover, ellipse, polygon
 from fewshot_wsi.foundation.errors import UserError, run_command
 from fewshot_wsi.foundation.seeds import generator
 from fewshot_wsi.foundation.tables import read_table
 from fewshot_wsi.prepare_data.masks import mask_cover
-from fewshot_wsi.prepare_data.regions import cover, ellipse, polygon
 from openselfsup.images import read_image
 
 TURNED = {1: lambda a: a, 3: lambda a: a[::-1, ::-1], 6: lambda a: np.rot90(a, -1)}  # by TIFF orientation

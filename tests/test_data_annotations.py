@@ -4,16 +4,19 @@ import pytest
 import tifffile
 from data_material import make_slide, rectangle, xml_text
 
+from fewshot_wsi.annotations import regions
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.prepare_data import annotation, regions, slides
+from fewshot_wsi.prepare_data import annotation
+from fewshot_wsi.slides.geometry import geometry
+from fewshot_wsi.slides.opening import open_slide
 
 SIZE = (1200, 900)
 
 
 @pytest.fixture
 def place(tmp_path):
-    with slides.open_slide(make_slide(tmp_path / "s.svs", SIZE)) as slide:
-        yield slides.geometry(slide, tile=64, mpp=0.5), slide.level_dimensions
+    with open_slide(make_slide(tmp_path / "s.svs", SIZE)) as slide:
+        yield geometry(slide, tile=64, mpp=0.5), slide.level_sizes
 
 
 @pytest.mark.parametrize("options", [{}, dict(compression="lzw", rowsperstrip=7), dict(tile=(256, 256)),

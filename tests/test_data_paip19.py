@@ -17,8 +17,11 @@ from PIL import Image
 from fewshot_wsi.commands import paip19
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import read_groups, read_list
-from fewshot_wsi.prepare_data import annotation, slides
-from fewshot_wsi.prepare_data.tissue import otsu, tissue_and_ink
+from fewshot_wsi.prepare_data import annotation
+from fewshot_wsi.slides import slide as slide_module
+from fewshot_wsi.slides.geometry import geometry, read_grid, read_tile
+from fewshot_wsi.slides.opening import find_slides, open_slide
+from fewshot_wsi.slides.tissue import otsu, tissue_and_ink
 
 SIZE = (1200, 900)
 FAST = ("--tile", "64", "--tiles", "20", "--workers", "1", "--quiet")
@@ -204,10 +207,10 @@ def test_a_full_disk_stops_the_run_and_leaves_no_half_slide(cohort):
     (0.5, (1, 2), 0, 64), (0.499, (1,), 0, 64), (0.25, (1, 2), 1, 128), (0.25, (1,), 0, 128), (0.125, (1, 2), 1, 256),
     (0.3, (1, 2), 0, 64 * 5 / 3)])
 def test_level_and_scale_follow_from_the_slides_resolution(tmp_path, mpp, levels, level, side):
-    with slides.open_slide(make_slide(tmp_path / "a.svs", SIZE, mpp=mpp, levels=levels)) as slide:
-        place = slides.geometry(slide, tile=64, mpp=0.5)
+    with open_slide(make_slide(tmp_path / "a.svs", SIZE, mpp=mpp, levels=levels)) as slide:
+        place = geometry(slide, tile=64, mpp=0.5)
         assert place.level == level and place.side == pytest.approx((side, side), rel=0.003)
-        image = slides.read_tile(slide, place, 400, 300)
+        image = read_tile(slide, place, 400, 300)
         assert image.size == (64, 64)
 
 
@@ -215,27 +218,27 @@ def test_a_tile_shows_the_place_that_its_name_says(tmp_path):
     def paint(draw):
         draw.rectangle((600, 400, 727, 527), fill=(10, 20, 30))
     for mpp, levels in ((0.25, (1, 2)), (0.25, (1,))):
-        with slides.open_slide(make_slide(tmp_path / "a.svs", SIZE, mpp=mpp, levels=levels, paint=paint)) as slide:
-            place = slides.geometry(slide, tile=64, mpp=0.5)
-            tile = np.asarray(slides.read_tile(slide, place, 600, 400), dtype=int)
+        with open_slide(make_slide(tmp_path / "a.svs", SIZE, mpp=mpp, levels=levels, paint=paint)) as slide:
+            place = geometry(slide, tile=64, mpp=0.5)
+            tile = np.asarray(read_tile(slide, place, 600, 400), dtype=int)
             assert np.abs(tile[2:-2, 2:-2] - (10, 20, 30)).max() <= 2
-            half = np.asarray(slides.read_tile(slide, place, 600 - 64, 400), dtype=int)
+            half = np.asarray(read_tile(slide, place, 600 - 64, 400), dtype=int)
             assert half[:, :30].mean() > 100 and half[:, 34:].mean() < 30
 
 
 def test_a_given_resolution_overrules_what_the_slide_states(tmp_path):
-    with slides.open_slide(make_slide(tmp_path / "a.svs", SIZE, mpp=0.25)) as slide:
-        assert slides.geometry(slide, tile=64, mpp=0.5).side == (128, 128)
-        assert slides.geometry(slide, tile=64, mpp=0.5, slide_mpp=0.5).side == (64, 64)
-    with slides.open_slide(make_slide(tmp_path / "b.svs", SIZE, mpp=None)) as slide:
-        assert slides.geometry(slide, tile=64, mpp=0.5, slide_mpp=0.25).side == (128, 128)
+    with open_slide(make_slide(tmp_path / "a.svs", SIZE, mpp=0.25)) as slide:
+        assert geometry(slide, tile=64, mpp=0.5).side == (128, 128)
+        assert geometry(slide, tile=64, mpp=0.5, slide_mpp=0.5).side == (64, 64)
+    with open_slide(make_slide(tmp_path / "b.svs", SIZE, mpp=None)) as slide:
+        assert geometry(slide, tile=64, mpp=0.5, slide_mpp=0.25).side == (128, 128)
 
 
 def test_hidden_files_are_no_slides_and_no_annotations(tmp_path):
     for name in ("a.svs", "._a.svs", "x/b.svs", ".x/c.svs", "a.xml", "._a.xml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in slides.find_slides(tmp_path)] == ["a.svs", "b.svs"]
+    assert [path.name for path in find_slides(tmp_path)] == ["a.svs", "b.svs"]
     assert annotation.find_annotations(tmp_path) == {"a.xml": tmp_path / "a.xml"}
 
 
@@ -248,15 +251,15 @@ def test_two_annotations_of_one_name_are_refused(tmp_path):
 
 
 def test_the_grid_is_the_mean_of_each_cell_however_it_is_read(tmp_path, monkeypatch):
-    with slides.open_slide(make_slide(tmp_path / "a.svs", (1210, 907))) as slide:
-        place = slides.geometry(slide, tile=64, mpp=0.5)
-        whole = slides.read_grid(slide, place)
+    with open_slide(make_slide(tmp_path / "a.svs", (1210, 907))) as slide:
+        place = geometry(slide, tile=64, mpp=0.5)
+        whole = read_grid(slide, place)
         assert whole.shape == (*place.grid, 3) == (57, 76, 3)
-        pixels = np.asarray(slide.read_region((0, 0), 0, slide.dimensions).convert("RGB"), dtype=float)
+        pixels = np.asarray(slide.read(0, 0, 0, slide.size), dtype=float)
         cell = place.cell
         assert np.abs(whole[3, 40] - pixels[3 * cell:4 * cell, 40 * cell:41 * cell].mean(axis=(0, 1))).max() < 2
-        monkeypatch.setattr(slides, "_STRIP", 1)
-        assert np.abs(slides.read_grid(slide, place).astype(int) - whole)[:-1].max() <= 2
+        monkeypatch.setattr(slide_module, "_STRIP", 1)
+        assert np.abs(read_grid(slide, place).astype(int) - whole)[:-1].max() <= 2
 
 
 # --- tissue and ink --------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ COMMANDS = {  # name, which is that of the module, of the published script and i
     "lc25000": "lists of LC25000 and its groups",
     "paip19": "tiles and lists of PAIP2019 slides",
     "folder": "lists and a protocol for tiles of yours",
+    "annotated_slides": "tiles, lists and a protocol from slides with marked regions",
     "check_data": "lists and images checked before a number is made from them",
     "train": "pre-training of an encoder",
     "test": "accuracy of a trained classifier",

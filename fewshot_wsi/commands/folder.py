@@ -1,19 +1,14 @@
 """Your own tiles: from class folders or a CSV to lists, groups, a split and a protocol that runs."""
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import shipped, write_text
-from fewshot_wsi.foundation.keys import nearest_known
-from fewshot_wsi.foundation.messages import say
-from fewshot_wsi.foundation.names import visible
-from fewshot_wsi.prepare_data.own_protocol import OwnSet, protocol_text
-from fewshot_wsi.prepare_data.publish import lists, publish, table
+from fewshot_wsi.prepare_data.own_protocol import OwnSet
+from fewshot_wsi.prepare_data.own_set import add_own_options, check_own_options, publish_own
 from fewshot_wsi.prepare_data.splits import grouped_split, stratified_split
 from fewshot_wsi.prepare_data.table import from_csv, from_folders, number_classes, with_groups
 
@@ -22,7 +17,7 @@ EXAMPLE = """examples:
   python tools/prepare_data/folder.py tiles --name mine              # tiles/<class>/…, a fifth of each class held out
   python tools/prepare_data/folder.py tiles --name mine --class_part 1 --group_part 0    # tiles/<patient>/<class>/…
   python tools/prepare_data/folder.py tiles --name mine --class_part 1 --split_part 0    # tiles/{train,test}/<class>/…
-  python tools/prepare_data/folder.py tiles --name mine --csv tiles.csv  # path,label[,patient][,slide][,split]
+  python tools/prepare_data/folder.py tiles --name mine --csv tiles.csv  # path,label[,group][,split]
 then
   python wsi_workdir/run_protocol.py --protocol data/mine/meta/protocol.py
 
@@ -37,69 +32,36 @@ def main(argv=None):
     if len(classes) == 1:
         raise UserError(f"{args.csv or args.root}: all images are of one class, {classes[0]!r}; a classifier needs two")
     held, kept = choose_side(images, labels, classes, args)
-    counts = np.array([np.bincount(labels[kept & (held == side)], minlength=len(classes)) for side in (False, True)])
-    refuse_one_sided(counts, classes)
-    names = np.array(images.paths)
-    writers = {**lists("train", names[kept & ~held], labels[kept & ~held]),
-               **lists("test", names[kept & held], labels[kept & held]),
-               **table("classes.csv", ("label", "class", "train", "test"),
-                       [(label, name, *counts[:, label]) for label, name in enumerate(classes)])}
-    if images.groups:
-        rows = zip(images.paths, *images.owners.values(), strict=True)
-        writers |= table("groups.csv", ("path", *images.owners), rows)
-    own = describe(args, classes, counts, bool(images.groups))
-    writers["protocol.py"] = lambda path: write_text(path, protocol_text(own))
-    outcome = publish(args.out / "meta", writers, overwrite=args.overwrite)
-    report(classes, counts, args, outcome)
+    own = OwnSet(name=args.name, root=args.root.as_posix(), meta=args.out / "meta", classes=classes, models=args.models,
+                 seed=args.seed, slide=args.group_part if (args.group_part or 0) >= 0 else None,
+                 command="tools/prepare_data/folder.py")
+    owners = {kind: np.array(names)[kept] for kind, names in images.owners.items()}
+    publish_own(own, np.array(images.paths)[kept], labels[kept], held[kept], owners, overwrite=args.overwrite)
 
 
 def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="data root: the lists' paths are relative to it")
-    parser.add_argument("--name", required=True, help="name of the data set: letters, digits, _ and -")
     parser.add_argument("--csv", type=Path, help="table of the images (default: folders below the root)")
     parser.add_argument("--class_part", type=int,
                         help="which folder of a path names the class, 0 the first, -1 the last (default: 0)")
     parser.add_argument("--group_part", type=int, help="which folder names the group (slide, patient)")
     parser.add_argument("--split_part", type=int, help="which folder names the split")
-    parser.add_argument("--groups", type=Path, help="CSV path and one or more of centre, patient, group, slide")
+    parser.add_argument("--groups", type=Path, help="CSV path,group (slide, patient, original tile)")
     parser.add_argument("--splits", nargs=2, default=("train", "test"), metavar=("TRAIN", "TEST"),
                         help="what the two sides are called in the CSV or folders (default: train test)")
     parser.add_argument("--classes", nargs="+", help="class names in label order (default: sorted, numbers by value)")
-    parser.add_argument("--held_out", type=float, default=0.2,
-                        help="share of each class held out where no split is given; groups stay whole (default: 0.2)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the split and of the protocol (default: 0)")
-    parser.add_argument("--models", nargs="*", default=(), metavar="NAME[=FILE]",
-                        help="models of the protocol besides the encoders that need no weights: uni=FILE, weights for "
-                        "the preset configs/encoders/uni.py (or mine.py=FILE, a preset of yours); or the name of a "
-                        "ResNet whose weights you put in place")
-    parser.add_argument("--out", type=Path, help="folder of lists and protocol (default: data/<name>)")
+    add_own_options(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace lists and protocol that differ")
     args = parser.parse_args(argv)
-    if not re.fullmatch(r"[\w-]+", args.name, re.ASCII):
-        parser.error("--name holds letters, digits, _ and - only")
+    check_own_options(parser, args)
     if args.seed < 0:
         parser.error("--seed is a whole number from 0")
     if args.csv and (args.group_part is not None or args.split_part is not None):
         parser.error("--group_part and --split_part read folders; a CSV has columns of its own")
-    args.out = args.out or Path("data", args.name)
-    args.models = dict(map(named_model, args.models))
     return args
-
-
-def named_model(text):
-    """(name, (file of its preset, weights)) of 'uni=FILE' or 'mine.py=FILE'; (name, None) of a bare name."""
-    name, equals, weights = text.partition("=")
-    if not equals:
-        return name, None
-    file = name if name.endswith(".py") else f"configs/encoders/{name}.py"
-    if not shipped(file).is_file():
-        known = sorted(path.stem for path in shipped("configs/encoders/uni.py").parent.glob("*.py"))
-        raise UserError(f"--models {text}: no preset {file}{nearest_known(name, known)}")
-    if not Path(weights).exists():
-        raise UserError(f"--models {text}: no such weights {weights!r}")
-    return Path(file).stem, (file, weights)
 
 
 def read_table(args):
@@ -121,8 +83,8 @@ def check_classes(root, table):
     deeper = sorted({path.split("/")[1] for path in table.paths if path.count("/") > 1})
     if deeper:
         shown = ", ".join(deeper[:8]) + " …" * (len(deeper) > 8)
-        say(f"notice: images lie two folders deep or more: the first ({', '.join(names)}) name the classes; "
-            f"--class_part 1 takes the second ({shown})", file=sys.stderr)
+        print(f"notice: images lie two folders deep or more: the first ({', '.join(names)}) name the classes; "
+              f"--class_part 1 takes the second ({shown})", file=sys.stderr)
 
 
 def choose_side(table, labels, classes, args):
@@ -137,8 +99,8 @@ def choose_side(table, labels, classes, args):
             raise UserError(f"{args.csv or args.root}: the splits are {', '.join(sorted(set(table.splits)))}; name the "
                             f"two sides with --splits (now {' '.join(args.splits)})")
         if others:
-            say(f"notice: {(~train & ~test).sum()} images of the splits {', '.join(map(repr, others))} are left out",
-                file=sys.stderr)
+            print(f"notice: {(~train & ~test).sum()} images of the splits {', '.join(map(repr, others))} are left out",
+                  file=sys.stderr)
         shared = 0 if numbers is None else np.intersect1d(numbers[train], numbers[test]).size
         if shared:
             print(f"notice: the given split has {shared} groups on both sides; figures will be optimistic",
@@ -154,30 +116,3 @@ def _all_named(table):
     if nameless:
         raise UserError(f"{len(nameless)} of {len(table)} images have no group, the first is {nameless[0]!r}")
     return np.array(table.groups)
-
-
-def refuse_one_sided(counts, classes):
-    """counts: (2, C) images of each class in train and test."""
-    for side, row in zip(("training", "test"), counts, strict=True):
-        absent = [name for name, number in zip(classes, row, strict=True) if not number]
-        if absent:
-            raise UserError(f"no {side} image of {', '.join(absent)}; every class needs images on both sides")
-
-
-def describe(args, classes, counts, grouped):
-    meta = args.out / "meta"
-    return OwnSet(name=args.name, root=args.root.as_posix(), meta=meta, classes=classes, models=args.models,
-                  train=int(counts[0].sum()), fewest_train=int(counts[0].min()), fewest_test=int(counts[1].min()),
-                  seed=args.seed,
-                  slide=args.group_part if (args.group_part or 0) >= 0 else None,
-                  groups=(meta / "groups.csv").as_posix() if grouped else None)
-
-
-def report(classes, counts, args, outcome):
-    classes = [visible(name) for name in classes]
-    width = max(map(len, (*classes, "class")))
-    print(f"label {'class':{width}}   train    test")
-    for label, (name, train, test) in enumerate(zip(classes, *counts, strict=True)):
-        print(f"{label:5} {name:{width}} {train:7} {test:7}")
-    print(f"{args.out / 'meta'}: {outcome}")
-    print(f"next: python wsi_workdir/run_protocol.py --protocol {args.out / 'meta' / 'protocol.py'}")

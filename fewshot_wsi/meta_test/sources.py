@@ -156,8 +156,9 @@ class Sources:
         return keys if alone < len(names) else None
 
     def known_owners(self, result):
-        """Kinds of OWNERS that both sets of a result know, outermost first."""
-        return [kind for kind in OWNERS if all(self.keys(result, side, kind) is not None for side in SIDES)]
+        """Kinds of OWNERS that both sets of a result know, outermost (fewest) first: a `group` may be a part of a slide."""
+        known = [kind for kind in OWNERS if all(self.keys(result, side, kind) is not None for side in SIDES)]
+        return sorted(known, key=lambda kind: len(np.unique(np.concatenate(self.numbers(result, kind)))))
 
     def unit(self, result):
         """What the open interval of a result samples anew: the outermost kind of OWNERS that both sets know and of

@@ -1,21 +1,17 @@
 """Binary TIFF masks of a slide, decoded strip by strip or tile by tile: what is not shown black is inside."""
 
-import struct
-import zlib
-
 import numpy as np
 import tifffile
 
 from fewshot_wsi.foundation.errors import UserError, one_line
-
-_BAD_TIFF = (tifffile.TiffFileError, ValueError, IndexError, KeyError, RuntimeError, OSError, zlib.error, struct.error)
+from fewshot_wsi.slides.tiff_files import BAD_TIFF
 
 _LOSSY = {tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG2000,
           tifffile.COMPRESSION.APERIO_JP2000_RGB, tifffile.COMPRESSION.APERIO_JP2000_YCBC}
 
 
 def mask_cover(path, place, sizes):
-    """(rows, columns) float32: share of each cell of the grid of `place` (slides.Geometry) inside the mask.
+    """(rows, columns) float32: share of each cell of the grid of `place` (geometry.Geometry) inside the mask.
 
     sizes: (width, height) of each level of the slide. UserError: not a TIFF, damaged, its size is that of no level, or
     its levels do not say what is inside.
@@ -55,7 +51,7 @@ def _parts(path):
                     yield is_inside(data[..., :_colours(page)]).any(axis=(0, 3)), top, left, size
             for (top, left), inside in planes.items():
                 yield inside, top, left, size
-    except _BAD_TIFF as error:
+    except BAD_TIFF as error:
         raise UserError(f"{path.name} is not a readable mask ({one_line(error)})") from None
 
 

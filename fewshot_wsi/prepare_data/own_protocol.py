@@ -15,11 +15,13 @@ class OwnSet:
     root: str                # data root, as the lists' paths are relative to it
     meta: Path               # folder of the lists
     classes: tuple           # names in label order
-    train: int               # training images
-    fewest_train: int        # images of the smallest class on each side
-    fewest_test: int
+    command: str             # the script that writes it
+    train: int = 0           # training images
+    fewest_train: int = 0    # images of the smallest class on each side
+    fewest_test: int = 0
     groups: str | None = None  # path of the group table
     slide: int | None = None   # which folder of a path names the slide
+    mpp: float | None = None   # micrometres a pixel of the tiles
     models: dict = field(default_factory=dict)  # name: (file of its preset, weights), or None: weights of a ResNet
     seed: int = 0
 
@@ -35,6 +37,7 @@ def protocol_text(own):
                for mode in ("linear", "latent_aug") if mode == "linear" or name not in ENCODERS[1:]]
     groups = f",\n               groups={own.groups!r}" if own.groups else ""
     groups += f", slide={own.slide}" if own.slide is not None else ""
+    groups += f", mpp={own.mpp!r}" if own.mpp else ""
     sets = [f"    {side}=dict(list={(own.meta / f'{side}_labeled.txt').as_posix()!r}, root={own.root!r},\n"
             f"               classes='own', config='configs/extraction/extract_feats_NCT_{side}.py'{groups}),"
             for side in ("train", "test")]
@@ -43,7 +46,7 @@ def protocol_text(own):
         "",
         "    python wsi_workdir/run_protocol.py --protocol THIS_FILE",
         "",
-        "Written by tools/prepare_data/folder.py; configs/protocols/paper.py explains each key. Each row of `models`",
+        f"Written by {own.command}; configs/protocols/paper.py explains each key. Each row of `models`",
         "is an encoder; weights of your own need a row there and a method below: --models NAME writes both.",
         '"""',
         f"name = {own.name!r}",

@@ -10,13 +10,16 @@ FULL = 1 - 1e-9  # a share from which on a box counts as covered: geometry is ex
 
 @dataclass(frozen=True)
 class Region:
-    layer: str                        # what is marked, as 'whole'
-    shape: shapely.geometry.base.BaseGeometry  # in pixels of level 0, valid
+    name: str | None                  # what is marked: a class, or a layer as 'whole'; None where nothing says
+    shape: shapely.geometry.base.BaseGeometry  # in pixels of level 0, valid; empty where nothing is enclosed
     hole: bool = False                # a part that does not belong
 
 
 def polygon(points):
-    """Valid shape of a ring of points (x, y). What a line that crosses itself encloses twice is outside."""
+    """Valid shape of a ring of points (x, y), empty for less than three. What a line that crosses itself encloses twice
+    is outside."""
+    if len(points) < 3:
+        return shapely.Polygon()
     return shapely.make_valid(shapely.Polygon(points))
 
 
@@ -36,17 +39,17 @@ def combined(regions, layers):
     shapes, holes = dict.fromkeys(layers, shapely.Polygon()), {layer: [] for layer in layers}
     for region in sorted(regions, key=lambda one: -one.shape.area):
         if region.hole:
-            for layer in layers[layers.index(region.layer):]:
+            for layer in layers[layers.index(region.name):]:
                 shapes[layer] = shapes[layer].difference(region.shape)
                 holes[layer].append(region.shape)
         else:
-            cut = shapely.union_all([hole for hole in holes[region.layer] if not hole.covers(region.shape)])
-            shapes[region.layer] = shapes[region.layer].union(region.shape.difference(cut))
+            cut = shapely.union_all([hole for hole in holes[region.name] if not hole.covers(region.shape)])
+            shapes[region.name] = shapes[region.name].union(region.shape.difference(cut))
     return shapes
 
 
 def cover(shape, place):
-    """(rows, columns) float32: share of each cell of the grid of `place` (slides.Geometry) that the shape covers."""
+    """(rows, columns) float32: share of each cell of the grid of `place` (geometry.Geometry) that the shape covers."""
     shares = np.zeros(place.grid, dtype=np.float32)
     boxes = [(shape, 0, place.grid[0], 0, place.grid[1])]
     while boxes:  # halve the box until it is covered, empty or one cell

@@ -9,10 +9,13 @@ Optical density of a channel: -log10(colour / white).
 import numpy as np
 from scipy import ndimage
 
+from fewshot_wsi.foundation.errors import UserError
+
 STAINED = (0.06, 0.15)  # bounds of the optical density in green from which a cell is tissue; between them Otsu decides
 TINT = 0.02             # green over blue: grey dust and shadow have none
 INK = 0.15              # optical density from which a wrong hue is ink and not noise
 MARGIN = 2              # cells around ink that its edge spoils
+DARK = 100              # level that some cell of a slide in bright field exceeds
 
 
 def optical_density(grid):
@@ -49,3 +52,11 @@ def otsu(values, bins=256):
     above = below[-1] - below
     gap = weighted / np.maximum(below, 1) - (weighted[-1] - weighted) / np.maximum(above, 1)
     return edges[1 + int(np.argmax(below * above * gap ** 2))]
+
+
+def check_brightfield(grid):
+    """UserError for a slide without light: fluorescence, or scanned wrongly. grid: as in `tissue_and_ink`."""
+    brightest = np.percentile(grid.max(axis=2), 99)
+    if brightest < DARK:
+        raise UserError(f"is dark throughout (the brightest cells have {brightest:.0f} of 255), as fluorescence is; "
+                        "only stained slides in bright field can be used")
