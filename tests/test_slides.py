@@ -73,7 +73,7 @@ def test_every_kind_gives_the_pixels_that_were_written(tmp_path, kind):
 
 def test_jpeg_tiles_are_decoded_as_tifffile_decodes_the_whole(tmp_path):
     smooth = np.asarray(Image.fromarray(PIXELS[::32, ::32]).resize(SIZE, Image.Resampling.BICUBIC))
-    tifffile.imwrite(tmp_path / "a.tif", smooth, tile=(256, 256), photometric="ycbcr", compression="jpeg",
+    tifffile.imwrite(tmp_path / "a.tif", smooth, tile=(256, 256), photometric="rgb", compression="jpeg",
                      subsampling=(2, 2), metadata=None)
     with open_slide(tmp_path / "a.tif") as slide:
         whole = np.asarray(slide.read(0, 0, 0, SIZE))

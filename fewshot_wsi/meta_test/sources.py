@@ -156,7 +156,7 @@ class Sources:
         return keys if alone < len(names) else None
 
     def known_owners(self, result):
-        """Kinds of OWNERS that both sets of a result know, outermost (fewest) first: a `group` may be a part of a slide."""
+        """Kinds of OWNERS that both sets of a result know, fewest first: a `group` may be a part of a slide."""
         known = [kind for kind in OWNERS if all(self.keys(result, side, kind) is not None for side in SIDES)]
         return sorted(known, key=lambda kind: len(np.unique(np.concatenate(self.numbers(result, kind)))))
 
