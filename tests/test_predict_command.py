@@ -21,6 +21,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import row_blocks
 from fewshot_wsi.foundation.files import file_sha256, write_json
 from fewshot_wsi.foundation.lists import read_list, write_list
+from fewshot_wsi.foundation.tables import read_table
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import RunSettings
@@ -227,10 +228,10 @@ def test_features_that_do_not_fit_are_refused_and_nothing_is_left(features, chan
 
 @pytest.mark.parametrize("text, words", [
     ("path,label\nslide 0/tile 0.png,a\nslide 0/tile 1.png,a\n", "all supports are of the class 'a'"),
-    ("path,label\nslide 0/tile 0.png,a\nslide 0/tile 0.png,b\n", "has two labels, 'a' and 'b'"),
+    ("path,label\nslide 0/tile 0.png,a\nslide 0/tile 0.png,b\n", "line 3: .* stands in line 2 already"),
     ("path,label\nslide 0/tile 0.png,a\nelsewhere.png,b\n", "1 of 2 supports have no row .*'elsewhere.png'"),
-    ("path,label\n", "no tile below the first line"),
-    ("path,label\nslide 0/tile 0.png,a\nslide 0/tile 1.png,\n", "line 3: no label"),
+    ("path,label\n", "no row has a label"),
+    ("path,label\nslide 0/tile 0.png,a\nslide 0/tile 1.png,\n", "all supports are of the class 'a'"),
 ])
 def test_supports_that_do_not_do_are_one_line(features, text, words):
     (features / "bad.csv").write_text(text)
@@ -282,7 +283,9 @@ def test_names_are_data(tiles, tmp_path):
         (tmp_path / "tiles" / name).write_bytes((tiles / "tiles/fat_0.png").read_bytes())
     predict("--support", tiles / "labelled", "--encoder", "mean_rgb", "--query", tmp_path / "tiles", "--out",
             tmp_path / "p.csv")
-    assert sorted(row["path"] for row in read(tmp_path / "p.csv")) == sorted(names)
+    told = [row for _, row in read_table(tmp_path / "p.csv", ("path",), ("path",))]
+    assert sorted(row["path"] for row in told) == sorted(names)
+    assert not any(row["path"].startswith("=") for row in read(tmp_path / "p.csv"))  # no formula in a spreadsheet
 
 
 def test_sets_need_enough_held_out_supports_and_keep_groups_together(features):

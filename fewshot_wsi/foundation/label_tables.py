@@ -1,5 +1,6 @@
-"""Tables of labels, `path,label[,group]`: what the labelling page exports, and what classifiers are fitted to."""
+"""Tables of labels, `path,label` and any of `lists.OWNERS`, as the labelling page exports them for classifiers."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.lists import OWNERS, SPLIT_BY, owners_of
 from fewshot_wsi.foundation.tables import plain_path, read_table, unique_rows
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -16,7 +20,7 @@ class LabelTable:
     path: Path
     names: tuple[str, ...]   # paths of the images, as written
     labels: tuple[str, ...]  # class names
-    groups: tuple[str, ...]  # slide or patient; '' where none is given
+    groups: tuple[str, ...]  # what keeps images together, as `lists.read_groups` has it; '' where none is given
 
     def __len__(self) -> int:
         return len(self.names)
@@ -28,22 +32,30 @@ class LabelTable:
 
 
 def read_label_table(path: str | Path) -> LabelTable:
-    """The rows of a CSV `path,label[,group]` that have a label; an image that is named twice counts once.
+    """The rows of a CSV `path,label` (and any of `lists.OWNERS`) that have a label; the others are counted in a notice.
 
-    UserError: no such CSV, no label at all, a row without path, an image with two labels or groups."""
-    rows = read_table(path, ("path", "label", "group"), ("path", "label"))
+    An image that is named twice counts once. UserError: no such CSV, no label at all, a row without path, an image with
+    two labels or groups."""
+    rows = read_table(path, ("path", "label", *OWNERS), ("path", "label"))
     nameless = next((line for line, row in rows if not row["path"]), None)
     if nameless:
         raise UserError(f"{path}, line {nameless}: no path")
+    count = len(rows)
     rows = [(line, row) for line, row in rows if row["label"]]
     if not rows:
         raise UserError(f"{path}: no row has a label; label tiles first")
+    if len(rows) < count:
+        logger.warning(f"{path}: {count - len(rows)} of {count} rows have no label and are left out")
     compared = [(line, {**row, "path": plain_path(row["path"])}) for line, row in rows]
     unique_rows(compared, "path", path)
     first = {plain_path(row["path"]): row for _, row in reversed(rows)}
     kept = [first[name] for name in dict.fromkeys(row["path"] for _, row in compared)]
+    owners, notices = owners_of(kept, path)
+    for notice in notices:
+        logger.warning(notice)
+    groups = next((owners[kind] for kind in SPLIT_BY if kind in owners), [""] * len(kept))
     return LabelTable(Path(path), tuple(row["path"] for row in kept), tuple(row["label"] for row in kept),
-                      tuple(row.get("group", "") for row in kept))
+                      tuple(groups))
 
 
 def rows_of(table: LabelTable, names: Sequence[str], where: object) -> np.ndarray:

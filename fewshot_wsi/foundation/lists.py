@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 OWNERS = ("centre", "patient", "group", "slide")  # what may own several images, outermost first
 KEPT_TOGETHER = OWNERS[1:]  # where one of these is on both sides, answers leak; a centre is not such a thing
+SPLIT_BY = (*KEPT_TOGETHER, "centre")  # what keeps images together: the first that is known
 _LABELED = re.compile(r"^(.*\S)\s+(\d+)$")
 
 
@@ -126,7 +127,7 @@ def read_groups(path: str | Path) -> dict[str, str]:
     owners, notices = read_owners(path)
     for notice in notices:
         logger.warning(notice)
-    return next((owners[kind] for kind in (*KEPT_TOGETHER, "centre") if kind in owners), {})
+    return next((owners[kind] for kind in SPLIT_BY if kind in owners), {})
 
 
 def groups_of(names: Sequence[str], table: Mapping[str, str], path: str | Path) -> np.ndarray:

@@ -7,8 +7,9 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images, same_but_for_case
+from fewshot_wsi.foundation.label_tables import read_label_table
 from fewshot_wsi.foundation.lists import groups_of, read_groups, read_list
-from fewshot_wsi.foundation.tables import plain_path, read_table
+from fewshot_wsi.foundation.tables import plain_path
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,12 @@ def _from_folder(root, classes):
 
 
 def _from_csv(path, classes):
-    rows = read_table(path, ("path", "label", "group"), ("path", "label"))
-    if not rows:
-        raise UserError(f"{path}: no tile below the first line")
-    for line, row in rows:
-        empty = next((key for key, value in row.items() if not value), None)
-        if empty:
-            raise UserError(f"{path}, line {line}: no {empty}")
-    named = [row["group"] for _, row in rows] if "group" in rows[0][1] else None
-    return [row["path"] for _, row in rows], [row["label"] for _, row in rows], named
+    table = read_label_table(path)
+    nameless = [name for name, group in zip(table.names, table.groups, strict=True) if not group]
+    if 0 < len(nameless) < len(table):
+        raise UserError(f"{path}: {len(nameless)} of {len(table)} labelled tiles have no group, the first is "
+                        f"{nameless[0]!r}; name all or none")
+    return table.names, table.labels, None if nameless else table.groups
 
 
 def _from_list(path, classes):

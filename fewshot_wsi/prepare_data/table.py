@@ -9,7 +9,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import check_listable, find_images, same_but_for_case
-from fewshot_wsi.foundation.lists import KEPT_TOGETHER, OWNERS, groups_of, owners_of, read_owners
+from fewshot_wsi.foundation.lists import OWNERS, SPLIT_BY, groups_of, owners_of, read_owners
 from fewshot_wsi.foundation.tables import plain_path, read_table
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class TileTable:
     @property
     def groups(self):
         """What keeps images together, as `lists.read_groups` has it; None where no owner is known."""
-        return next((self.owners[kind] for kind in (*KEPT_TOGETHER, "centre") if kind in self.owners), None)
+        return next((self.owners[kind] for kind in SPLIT_BY if kind in self.owners), None)
 
 
 def from_folders(root, class_part=-1, group_part=None, split_part=None):
