@@ -377,7 +377,7 @@ def test_weights_of_any_architecture_are_found_below_any_prefix(tmp_path, prefix
     source = build_encoder(None, "random", recipe, "cpu", seed=5)
     state = {prefix + key: value.contiguous() for key, value in source.network.state_dict().items()}
     state[f"{prefix}head.weight"] = torch.zeros(3, 24)
-    if prefix not in ("", "_orig_mod."):  # torch.compile's prefix is on every key of a file, or within the keys of a part
+    if prefix not in ("", "_orig_mod."):  # every key of a compiled network has that one
         state["decoder.weight"] = torch.zeros(2)
     path = tmp_path / f"w.{ending}"
     if ending == "pth":
