@@ -20,6 +20,7 @@ from fewshot_wsi.commands import extract
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import load_set, load_views, read_provenance
 from fewshot_wsi.foundation.files import file_sha256
+from fewshot_wsi.foundation.lists import read_list
 from openselfsup.amp import bf16_works
 
 SIZE, MEAN, STD = 48, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -394,8 +395,7 @@ def test_a_protocol_names_an_encoder_by_its_preset_and_weights(vit):
     (("--encoder", "nowhere.py", "--pretrained", "x"), "nowhere.py: no such preset of an encoder"),
     (("--encoder", "{site}/vit.py"), "name the weights of this encoder with --pretrained"),
     (("--encoder", "{site}/vit.py", "--pretrained", "{site}/absent.pth"), "no such checkpoint"),
-    (("--encoder", "{site}/vit.py", "--pretrained", "{site}/m.pth"), "the weights do not fit the model"),
-    (("--encoder", "mean_rgb"), "give --output and --config or the preset")])
+    (("--encoder", "{site}/vit.py", "--pretrained", "{site}/m.pth"), "the weights do not fit the model")])
 def test_encoders_that_cannot_run_are_one_line(vit, run, options, words):
     site = vit[0]
     done = run("wsi_workdir/extract.py", *(option.format(site=site) for option in options), "--list", site / "L.txt",
@@ -408,6 +408,22 @@ def test_a_list_without_labels_gives_features_alone(site):
     (site / "U.txt").write_text("tile 0.png\ntile 1.png")
     run_here(site, "--list", site / "U.txt", encoder="mean_rgb")
     assert np.load(site / "feats/m/S.npy").shape == (2, 3) and not (site / "feats/S_labels.npy").exists()
+
+
+def test_a_folder_of_tiles_is_a_list_of_all_of_them(site):
+    tiles = site / "tiles"
+    tiles.mkdir()
+    for name in ("b.png", "a 1.png"):
+        (tiles / name).write_bytes((site / "tile 0.png").read_bytes())
+    options = ["--encoder", "mean_rgb", "--list", str(tiles), "--output", str(site / "feats/m/T.npy"), "--quiet"]
+    extract.main(options)
+    assert np.load(site / "feats/m/T.npy").shape == (2, 3)
+    assert read_list(site / "feats/m/T.txt").names == ("a 1.png", "b.png")
+    (tiles / "c.png").write_bytes((site / "tile 1.png").read_bytes())
+    with pytest.raises(UserError, match="made with another list"):
+        extract.main(options)
+    extract.main([*options, "--overwrite"])
+    assert np.load(site / "feats/m/T.npy").shape == (3, 3)
 
 
 def test_srun_gets_the_whole_command(site, run):

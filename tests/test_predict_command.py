@@ -21,7 +21,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import row_blocks
 from fewshot_wsi.foundation.files import file_sha256, write_json
 from fewshot_wsi.foundation.lists import read_list, write_list
-from fewshot_wsi.foundation.tables import read_table
+from fewshot_wsi.foundation.tables import read_table, write_table
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import RunSettings
@@ -377,25 +377,35 @@ def test_blocks_of_a_features_file_are_its_rows(features):
 
 def test_the_walkthrough_of_the_document_names_tiles(tmp_path):
     text = (ROOT / "GETTING_STARTED.md").read_text()
-    script, = re.findall(r"^## Name your tiles$.*?^```bash\n(.*?)^```", text, flags=re.M | re.S)
+    section = text.split("## Label and name your own tiles")[1].split("\n## ")[0]
+    before, after = re.findall(r"^```bash\n(.*?)^```", section, flags=re.M | re.S)
     for name in ("wsi_workdir", "configs"):
         (tmp_path / name).symlink_to(ROOT / name)
     rng = np.random.default_rng(0)
     for name, colour in COLOURS.items():
-        for i in range(12):
+        for i in range(20):
             draw(tmp_path / f"tiles/{name}_{i:02d}.png", colour, rng)
-    (tmp_path / "labels.csv").write_text("path,label\n" + "".join(
-        f"{name}_{i:02d}.png,{name}\n" for name in COLOURS for i in range(8)))
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    done = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env={**os.environ, "PATH": path}, text=True,
-                          capture_output=True)
-    assert done.returncode == 0, done.stderr
-    assert "24 supports: 8 fat, 8 muscle, 8 tumour\nmacro F1 of these supports, leave-one-tile-out:" in done.stdout
+    shell(before, tmp_path)
+    chosen = [row["path"] for row in read(tmp_path / "round1/selected.csv")]
+    assert len(chosen) == 30 and (tmp_path / "round1/label.html").is_file()
+    write_table(tmp_path / "labels.csv", ("path", "label"), [(path, path.split("_")[0]) for path in chosen])
+    said = shell(after, tmp_path)
+    assert "30 supports: " in said and "macro F1 of these supports, leave-one-tile-out:" in said
     rows = read(tmp_path / "named.csv")
-    assert len(rows) == 36 and all(row["path"].startswith(f"./{row['class']}_") for row in rows)
-    table = "".join(re.findall(r"^\| (`.+?) \|", text.split("## Name your tiles")[1].split("\n## ")[0], flags=re.M))
+    assert len(rows) == 60 and all(row["path"].startswith(f"{row['class']}_") for row in rows)
+    assert list((tmp_path / "curve").glob("*.csv")) and "F1 0.9" in said
+    table = "".join(re.findall(r"^\| (`.+?) \|", section, flags=re.M))
     documented = tuple(word.rstrip("…123") for word in re.findall("`([^`]+)`", table))
     assert all(name.startswith(documented) for name in rows[0])
+
+
+def shell(script, folder):
+    """Run the commands of a document as they stand; what they print."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    done = subprocess.run(["bash", "-e", "-c", script], cwd=folder, env={**os.environ, "PATH": path}, text=True,
+                          capture_output=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_the_encoder_of_a_protocols_model_is_that_encoder(tiles, tmp_path):

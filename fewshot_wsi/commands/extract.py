@@ -8,9 +8,8 @@ All sets that a model's tasks need, paths from the protocol:
 Any encoder with a preset in configs/encoders, its weights on disk:
   python wsi_workdir/extract.py --encoder configs/encoders/uni.py --pretrained uni/pytorch_model.bin \\
       --list tiles.txt --root tiles --output uni/tiles.npy
-Colour alone, as a baseline:
-  python wsi_workdir/extract.py --encoder mean_rgb --config configs/extraction/extract_feats_LC.py \\
-      --output wsi_workdir/workdir/extracted_feats/mean_rgb/LC.npy
+All tiles of a folder, by their colours alone, as a baseline:
+  python wsi_workdir/extract.py --encoder color_histogram --list tiles --output features/tiles.npy
 15 augmented views of the tiles that a task file uses:
   python wsi_workdir/extract.py --pretrained wsi_workdir/workdir/pretrained_weights/clp_wo_78.pth \\
       --config configs/extraction/extract_feats_NCT_aug.py --views 15 \\
@@ -41,9 +40,10 @@ def parse_args(argv):
         "or a Hugging Face folder; 'random' with a preset: an untrained network")
     add("--encoder", type=_encoder, metavar="E", help="the preset of an encoder, such as configs/encoders/uni.py, or "
         f"an encoder without weights: {', '.join(FIXED_ENCODERS)}")
-    add("--config", metavar="FILE", help="extraction config (with --protocol: instead of that of the set)")
+    add("--config", metavar="FILE", help="extraction config (default: 224 pixels, as published; with --protocol: "
+        "that of the set)")
     add("--output", metavar="FILE.npy", help="features to write (with --protocol: named by the protocol)")
-    add("--list", metavar="FILE", help="image list, instead of the config's")
+    add("--list", metavar="FILE", help="image list, instead of the config's; or a folder or zip of tiles: all of them")
     add("--root", metavar="DIR", help="folder of the images, instead of the config's")
     add("--labels", metavar="FILE.npy", help="where the list's labels go (default: <X>_labels.npy above X's folder)")
     add("--protocol", metavar="FILE", help="take sets, configs and paths from this protocol")
@@ -75,8 +75,8 @@ def parse_args(argv):
         if wrong or not args.model:
             parser.error(f"with --protocol, give --model, and leave out --{wrong[0]}" if wrong else
                          "--protocol needs --model M (one of its models)")
-    elif not (args.config or is_preset(args.encoder)) or not args.output:
-        parser.error("give --output and --config or the preset of an --encoder, or --protocol and --model")
+    elif not (args.config or args.list or is_preset(args.encoder)) or not args.output:
+        parser.error("give --output and --list (or a --config that names one), or --protocol and --model")
     elif args.model or args.sets or args.tiles:
         parser.error("--model, --sets and --tiles belong to --protocol")
     if args.verify and (args.overwrite or args.launcher != "none"):

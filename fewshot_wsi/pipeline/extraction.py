@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import Terminated, UserError
-from fewshot_wsi.foundation.lists import check_labels, read_list
+from fewshot_wsi.foundation.files import shipped
+from fewshot_wsi.foundation.image_files import find_images
+from fewshot_wsi.foundation.lists import check_labels, read_list, write_list
 from fewshot_wsi.meta_test.protocol import Protocol, is_preset, novel_tag
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.tasks import check_rows, load_tasks
@@ -20,6 +22,8 @@ from openselfsup.apis.views import saving, view_jobs
 from openselfsup.encoders import build_encoder
 
 logger = logging.getLogger(__name__)
+
+CONFIG = "configs/extraction/extract_feats_LC.py"  # of encoders without a preset: 224 pixels, as published
 
 
 @dataclass(frozen=True)
@@ -130,26 +134,44 @@ def sets_of(protocol, model):
 
 
 def recipe_of(encoder, config):
-    """Recipe of an encoder: that of its preset, where it has one, else that of an extraction config.
+    """Recipe of an encoder: that of its preset, where it has one, else that of an extraction config (None: CONFIG).
 
     The random operations of a config with views come before a preset's own; its other operations have no place there.
     """
     if not is_preset(encoder):
-        return load_recipe(config)
+        return load_recipe(config or shipped(CONFIG))
     views = None if config is None else load_recipe(config)
     return preset_recipe(encoder, views if views is not None and views.augmented else None)
 
 
 def one_job(recipe, list_file, root, output, request):
+    """ExtractionJob of one set. list_file: a list, or a folder or zip of tiles, whose list is put beside `output`."""
     if not (list_file or recipe.list_file):
         raise UserError(f"{recipe.path}: names no list (data.extract.data_source.list_file is empty); name it with "
                         "--list FILE and its images with --root DIR, or take both from a protocol with --protocol and "
                         "--model")
-    images = read_list(list_file or recipe.list_file)
     if output.suffix != ".npy":
         raise UserError(f"--output {output}: features are written as .npy")
+    if list_file and not request.protocol and (Path(list_file).is_dir() or Path(list_file).suffix == ".zip"):
+        list_file, root = list_of_folder(list_file, output), root or list_file
+    images = read_list(list_file or recipe.list_file)
     labels = Path(request.labels) if request.labels else output.absolute().parents[1] / f"{output.stem}_labels.npy"
     return ExtractionJob(images, root or recipe.root, recipe, output, labels, seed=request.seed)
+
+
+def list_of_folder(folder, output):
+    """The list `X.txt` of all tiles below `folder`, written beside the features X.npy; features made of other tiles are
+    then named by their provenance."""
+    path = output.with_suffix(".txt")
+
+    def write():
+        names = tuple(find_images(folder))
+        if not (path.is_file() and read_list(path, labeled=False).names == names):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_list(path, names)
+
+    distributed.from_first(write)
+    return path
 
 
 def with_views(job, request):

@@ -17,7 +17,6 @@ from openselfsup.apis.extract import pick_device, pick_workers
 from openselfsup.apis.reading import ListedTiles, check_present
 from openselfsup.encoders import build_encoder
 
-CONFIG = "configs/extraction/extract_feats_LC.py"  # of encoders without a preset: 224 pixels, as published
 IDENTITY = (*ENCODER, "seed")  # what says which encoder made features; the seed is that of random weights
 
 
@@ -43,7 +42,7 @@ class EncoderChoice:
 
     @cached_property
     def recipe(self):
-        return recipe_of(self.encoder, self.config or CONFIG)
+        return recipe_of(self.encoder, self.config)
 
     @cached_property
     def built(self):
