@@ -107,11 +107,12 @@ def _undivided(regions, notices):
         rest = one.shape.difference(shapely.union_all([other.shape for other in above])) if above else one.shape
         for other in above:
             if other.name != IGNORED:
-                pair = tuple(sorted((one.name, other.name)))
-                shared[pair] = shared.get(pair, 0) + one.shape.intersection(other.shape).area
+                both = shared.setdefault(tuple(sorted((one.name, other.name))), [])
+                both.append(one.shape.intersection(other.shape))
         left.append(replace(one, shape=_polygons(rest)))
-    notices += [f"{pair[0]!r} and {pair[1]!r} overlap ({area:,.0f} px²): the smaller region counts, of two that are "
-                "equally large neither" for pair, area in sorted(shared.items()) if area >= 1]
+    areas = {pair: shapely.union_all(shapes).area for pair, shapes in sorted(shared.items())}
+    notices += [f"{one!r} and {other!r} overlap ({area:,.0f} px²): the smaller region counts, of two that are equally "
+                "large neither" for (one, other), area in areas.items() if area >= 1]
     return left
 
 
@@ -147,4 +148,4 @@ def _dots(shape):
 
 
 def _count(number, what):
-    return f"{number} {what}{'s' * (number != 1)}"
+    return f"{number} {what}{'' if number == 1 else 's'}"
