@@ -32,7 +32,9 @@ def text_head(unit):
 
 
 def _limits(interval):
-    return "–" if interval.half is None else f"{100 * interval.low:.1f} … {100 * interval.high:.1f}"
+    if interval.half is None:
+        return "–"
+    return f"{100 * max(interval.low, 0):.1f} … {100 * min(interval.high, 1):.1f}"
 
 
 def answer(found):
