@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import clone
 
+from fewshot_wsi.foundation.errors import InputError
 from lowshot.classifiers import Classifier, find_classifier
 from lowshot.prediction import (
     check_arrays,
@@ -69,10 +70,13 @@ def fit(classifier: Any, support: np.ndarray, labels: np.ndarray, *, augmentatio
     classifier: a name of `lowshot.classifiers`, or an unfitted scikit-learn classifier. support: (n, D); labels: (n,)
     ints 0 … ways−1, each class present. augmentation, base: as of `prediction.predict`; with the same setting and task
     number the draws are those of the engine, and so are the classes.
-    ValueError: as of `prediction.predict`.
+    ValueError: as of `prediction.predict`; a transductive classifier, which cannot be kept.
     """
     support, labels = np.asarray(support, dtype=np.float32), np.asarray(labels)
     classifier = find_classifier(classifier).fitted_to(getattr(base, "dictionary_", base))
+    if classifier.transductive:
+        raise InputError(f"{classifier.name} is transductive: its predictions depend on which queries come together; "
+                         "evaluate it on tasks instead")
     check_choices(classifier, "batched", augmentation)
     labels = check_arrays(support[None], labels, support[None, :0], np.array([number]))[0]
     ways = int(labels.max()) + 1

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics import f1_score
+from sklearn.neighbors import NearestCentroid
 
 from fewshot_wsi.foundation.errors import InputError
+from lowshot import evaluate, sample_tasks
+from lowshot.classifiers import _REGISTRY, Classifier, shown
 from lowshot.conformal import fewest, hold_out, nonconformity, rank, threshold
 from lowshot.fitting import fit
 from lowshot.intervals import score_interval
@@ -121,3 +125,29 @@ def test_sets_hold_the_class_as_often_as_asked_for(slides):
             query += rng.normal(size=query.shape)
         inside.append((nonconformity(fitted(query)[1])[np.arange(60), truth] <= limit).mean())
     assert 0.8 - 0.02 < np.mean(inside) < 0.8 + 1 / 13 + 0.02
+
+
+class MajorityOfQueries(ClassifierMixin, BaseEstimator):
+    """Gives all queries the class that nearest centroids find most often among them."""
+
+    def fit(self, X, y):
+        self.nearest_, self.classes_ = NearestCentroid().fit(X, y), np.unique(y)
+        return self
+
+    def predict(self, X):
+        found = self.nearest_.predict(X)
+        return np.full(len(X), np.bincount(found).argmax())
+
+
+def test_a_transductive_classifier_sees_all_queries_of_a_task_is_named_so_and_is_not_kept(monkeypatch):
+    own = Classifier("majority", MajorityOfQueries(), label="Majority", transductive=True)
+    x, y = draw(np.random.default_rng(0), 60)
+    tasks = sample_tasks(y, shots=3, queries=4, num_tasks=5)
+    found = evaluate(own, x, y, tasks).predictions
+    for task in range(5):
+        alone = MajorityOfQueries().fit(x[tasks.support[task]], tasks.support_labels).predict(x[tasks.query[task]])
+        assert found[task].tolist() == alone.tolist()
+    monkeypatch.setitem(_REGISTRY._entries, "majority", own)
+    assert shown("majority") == ("Majority, transductive", "Majority, transductive")
+    with pytest.raises(ValueError, match="majority is transductive"):
+        fit("majority", x[:9], np.arange(9) % 3)

@@ -38,6 +38,7 @@ class Classifier:
     expected: Callable | None = None  # its limit of many draws: as `batched`, with LatentShifts as last argument
     on_device: Callable | None = None  # () -> function of `solvers.many`: the sampled form of many tasks, by PyTorch
     probabilistic: bool = False  # the softmax of its scores are probabilities of the classes
+    transductive: bool = False   # it looks at the queries: what it predicts of one depends on the others of its task
     uses_base: bool = False      # the estimator has a parameter `base_mean`, the mean of the base features
 
     def __post_init__(self):
@@ -101,6 +102,9 @@ def uses_base(name: str) -> bool:
 
 
 def shown(name: str) -> tuple[str, str]:
-    """(label, short) of the classifier of this name; the name itself where it is not known, as in another's results."""
+    """(label, short) of the classifier of this name, which say where it is transductive; of others the name itself."""
     known = classifiers().get(name)
-    return (known.label, known.short) if known else (name, name)
+    if known is None:
+        return name, name
+    looks = ", transductive" * known.transductive
+    return known.label + looks, known.short + looks
