@@ -154,6 +154,15 @@ def test_wrong_options_are_refused_before_anything_is_made(slides):
     assert not os.path.exists("data/mine/data")
 
 
+def test_paths_are_those_of_the_current_folder_for_workers_of_before_too(slides, monkeypatch, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        options = ("--name", "mine", "--tile", "64", "--tiles", "9", "--workers", "2", "--quiet")
+        assert annotated_slides.main([f"../{slides.name}", *options]) == 0
+        assert all((tmp_path / folder / "data/mine/data" / name).is_file() for name, _ in rows("train"))
+
+
 def test_an_encoder_says_size_and_resolution(slides):
     assert annotated_slides.main([str(slides), "--name", "mine", "--encoder", "uni", "--quiet"]) == 0
     with Image.open(f"data/mine/data/{rows('train')[0][0]}") as image:

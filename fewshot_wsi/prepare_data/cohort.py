@@ -1,6 +1,7 @@
 """Many slides to folders of tiles, in parallel: what is finished is kept, what cannot be used is named at the end."""
 
 import sys
+from dataclasses import replace
 
 from joblib import Parallel, cpu_count, delayed
 
@@ -88,21 +89,27 @@ def cut_all(jobs, folder, settings, *, workers, quiet):
     """(records by slide name, [(file, reason)]) of slides cut in parallel; each is complete before it counts."""
     records, left_out = {}, []
     folder.mkdir(parents=True, exist_ok=True)
-    work = (delayed(_cut_one)(job, folder / job.name, settings) for job in jobs)
+    files = {job.name: str(job.slide) for job in jobs}
+    work = (delayed(_cut_one)(_absolute(job), folder.absolute() / job.name, settings) for job in jobs)
     done = Parallel(min(workers, max(1, len(jobs))), return_as="generator_unordered")(work)
-    for name, path, record, reason in bar(done, desc="slides", total=len(jobs), unit="slides", quiet=quiet):
+    for name, record, reason in bar(done, desc="slides", total=len(jobs), unit="slides", quiet=quiet):
         if record:
             records[name] = record
         else:
-            left_out.append((path, reason))
+            left_out.append((files[name], reason))
     return records, left_out
+
+
+def _absolute(job):
+    """`job` for a worker, which may have been started in another folder."""
+    return replace(job, slide=job.slide.absolute(), files=tuple(path.absolute() for path in job.files))
 
 
 def _cut_one(job, target, settings):
     try:
-        return job.name, str(job.slide), cut(job, target, settings), None
+        return job.name, cut(job, target, settings), None
     except UserError as error:
-        return job.name, str(job.slide), None, str(error)
+        return job.name, None, str(error)
 
 
 def report_short(records, settings):

@@ -49,9 +49,12 @@ def find_slides(folder, suffixes=SUFFIXES, but=()):
     """Paths of the slides below `folder`, sorted by name and then by path.
 
     suffixes: of files that may be slides. but: ends of names (without suffix) that are none, as of masks. Files of one
-    DICOM series are one slide, the first of them. UserError where there is none."""
+    DICOM series are one slide, the first of them; a flat image with the name of a slide is its thumbnail, and no slide.
+    UserError where there is none."""
     slides = [path for path in (Path(folder, name) for name in find_files(folder, suffixes))
               if not path.stem.endswith(tuple(but))]
+    scanned = {path.stem for path in slides if path.suffix.lower() in SUFFIXES}
+    slides = [path for path in slides if path.suffix.lower() in SUFFIXES or path.stem not in scanned]
     if not slides:
         raise UserError(f"{folder}: no slide below this folder ({', '.join(sorted(suffixes))})")
     slides = _one_a_series(slides)

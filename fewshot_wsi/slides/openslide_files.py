@@ -29,8 +29,11 @@ class OpenSlideFile(Slide):
         except (openslide.OpenSlideError, OSError) as error:
             raise UserError(f"is damaged: no image at {(x, y)} ({one_line(error)}); copy or download it again"
                             ) from None
+        alpha = region.getchannel("A")
+        if alpha.getextrema()[0] == 255:
+            return region.convert("RGB")
         white = Image.new("RGB", region.size, (255, 255, 255))
-        white.paste(region, mask=region.getchannel("A"))
+        white.paste(region, mask=alpha)
         return white
 
     def close(self):

@@ -15,7 +15,8 @@ from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.slides.slide import Slide, crop_white, positive_pair
 
-BAD_TIFF = (tifffile.TiffFileError, ValueError, IndexError, KeyError, RuntimeError, OSError, zlib.error, struct.error)
+BAD_TIFF = (tifffile.TiffFileError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError,
+            RuntimeError, MemoryError, OSError, zlib.error, struct.error)  # what tifffile raises for damaged files
 COARSEST_STATED = 20.0  # µm a pixel; tags that say more hold the dots per inch of a screen (96 dpi are 265 µm)
 _CACHE = 1 << 27        # bytes of decoded tiles or strips that stay in memory
 _UNIT = {tifffile.RESUNIT.INCH: 25400.0, tifffile.RESUNIT.CENTIMETER: 10000.0, tifffile.RESUNIT.MILLIMETER: 1000.0,
@@ -32,10 +33,15 @@ class TiffSlide(Slide):
 
     def __init__(self, path):
         """tifffile.TiffFileError: no TIFF. UserError: no 8-bit RGB image in it, or damaged."""
-        self._file = tifffile.TiffFile(path)
+        try:
+            self._file = tifffile.TiffFile(path)
+        except (tifffile.TiffFileError, OSError):
+            raise
+        except BAD_TIFF as error:
+            raise UserError(f"is no TIFF that can be read ({one_line(error)}); copy it again") from None
         try:
             self._pages = self._levels()
-            self._check_length()
+            self._check_pages()
             first = self._pages[0]
             self.size = (first.imagewidth, first.imagelength)
             self.level_sizes = tuple((page.imagewidth, page.imagelength) for page in self._pages)
@@ -70,16 +76,20 @@ class TiffSlide(Slide):
                     if _is_rgb(one.keyframe)]
         if not coloured:
             page = series[0].keyframe
-            raise UserError(f"has {page.samplesperpixel} channel(s) of {page.dtype} ({page.photometric.name}); a slide "
-                            "has 8-bit RGB colours")
+            kind = getattr(page.photometric, "name", page.photometric)
+            raise UserError(f"has {page.samplesperpixel} channel(s) of {page.dtype} ({kind}); a slide has 8-bit RGB "
+                            "colours")
         self._index = -max(coloured)[1]
         levels = [level.keyframe for level in series[self._index].levels]
         if len(levels) == 1:  # a pyramid of plain pages
             levels += [one.keyframe for one in series if _is_reduced(one.keyframe, levels[0])]
         return sorted(levels, key=lambda page: -page.imagewidth)
 
-    def _check_length(self):
-        """UserError where the file ends before its image does: a copy that was cut short."""
+    def _check_pages(self):
+        """ValueError for sizes that are none. UserError where the file ends before its image does: a copy cut short."""
+        sizes = [size for page in self._pages for size in (page.imagewidth, page.imagelength, *_part(page))]
+        if not all(isinstance(size, int) and 0 < size < 2**31 for size in sizes):
+            raise ValueError(f"sizes of {sizes}")
         ends = [max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))) for page in self._pages]
         if max(ends) > self._file.filehandle.size:
             raise UserError("does not open as a slide (the file ends before its image does); copy or download it again")
@@ -87,7 +97,7 @@ class TiffSlide(Slide):
     def _box(self, level, x0, y0, x1, y1):
         """(y1 - y0, x1 - x0, 3) uint8 of the box, which lies inside the level."""
         page = self._pages[level]
-        wide, high = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+        wide, high = _part(page)
         box = np.empty((y1 - y0, x1 - x0, 3), dtype=np.uint8)
         for row in range(y0 // high, -(-y1 // high)):
             for column in range(x0 // wide, -(-x1 // wide)):
@@ -126,6 +136,13 @@ class TiffSlide(Slide):
             size = f"{page.imagewidth} × {page.imagelength}"
             raise UserError(f"is damaged: no image at {place} of the level with {size} px ({one_line(error)}); copy or "
                             "download it again") from None
+
+
+def _part(page):
+    """(width, height) of the tiles or strips of a page."""
+    if page.is_tiled:
+        return page.tilewidth, page.tilelength
+    return page.imagewidth, min(page.rowsperstrip, page.imagelength)  # 2**32 - 1 means all rows
 
 
 def _is_rgb(page):
