@@ -13,6 +13,7 @@ from defusedxml.ElementTree import fromstring
 
 from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import UserError, one_line
+from fewshot_wsi.foundation.pixels import PART_PIXELS, check_pixels
 from fewshot_wsi.slides.slide import Slide, crop_white, positive_pair
 
 BAD_TIFF = (tifffile.TiffFileError, ValueError, IndexError, KeyError, RuntimeError, OSError, zlib.error, struct.error)
@@ -36,6 +37,8 @@ class TiffSlide(Slide):
         try:
             self._pages = self._levels()
             self._check_length()
+            for page in self._pages:
+                check_part(page)
             first = self._pages[0]
             self.size = (first.imagewidth, first.imagelength)
             self.level_sizes = tuple((page.imagewidth, page.imagelength) for page in self._pages)
@@ -126,6 +129,12 @@ class TiffSlide(Slide):
             size = f"{page.imagewidth} × {page.imagelength}"
             raise UserError(f"is damaged: no image at {place} of the level with {size} px ({one_line(error)}); copy or "
                             "download it again") from None
+
+
+def check_part(page):
+    """TooManyPixels where one tile or strip of a page is too large to be decoded at once."""
+    check_pixels(*((page.tilewidth, page.tilelength) if page.is_tiled else
+                   (page.imagewidth, min(page.rowsperstrip, page.imagelength))), PART_PIXELS)
 
 
 def _is_rgb(page):
