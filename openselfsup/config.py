@@ -1,5 +1,7 @@
 """Training configs in OpenSelfSup's vocabulary: read, completed with defaults, checked to the last key."""
 
+import math
+
 from mmengine.config import Config
 
 from fewshot_wsi.foundation.errors import UserError
@@ -114,11 +116,20 @@ def _check_numbers(config, where):
                                ("log_config.interval", config.log_config.interval, 1)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise UserError(f"{where}: {name} is {value!r}; give a whole number from {least}")
+    _check_optimizer(config.optimizer, where)
     for hook in config.log_config.hooks:
         known = ("TextLoggerHook", "TensorboardLoggerHook")
         if hook.get("type") not in known:
             raise UserError(f"{where}: log_config.hooks: unknown type {hook.get('type')!r}"
                             f"{nearest_known(hook.get('type'), known)}")
+
+
+def _check_optimizer(optimizer, where):
+    """UserError for a rate of the optimiser that is no number, as after `--cfg-options optimizer.lr=abc`."""
+    for name in ("lr", "momentum", "weight_decay", "eta"):
+        value = optimizer.get(name, 0.0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise UserError(f"{where}: optimizer.{name} is {value!r}; give a number from 0")
 
 
 def _check_switches(section, where):

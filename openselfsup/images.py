@@ -1,8 +1,6 @@
 """Image files to arrays."""
 
 import contextlib
-import io
-import warnings
 
 import numpy as np
 import simplejpeg
@@ -10,6 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fewshot_wsi.foundation.archived import read_file
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.pixels import check_pixels, open_image
 from openselfsup.jpeg import check_scans
 from openselfsup.tiff import check_depth, read_tiff
 
@@ -32,10 +31,13 @@ def read_bytes(path):
         return read_file(path)
     except OSError as error:
         raise BrokenImage(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UserError as error:  # a pipe, a device, a file that is no archive or larger than any image
+        raise BrokenImage(f"{error}") from None
 
 
 def decode_image(data, path):
-    """As `read_image`, from the bytes of the file; `path` names it in errors."""
+    """As `read_image`, from the bytes of the file; `path` names it in errors. An image that claims more than
+    `pixels.TILE_PIXELS` is broken too; nothing of it is decoded."""
     try:
         if data.startswith(_JPEG):
             return _jpeg(data)
@@ -52,7 +54,9 @@ def decode_image(data, path):
 
 def _jpeg(data):
     """A strict decoder: libjpeg, and so Pillow and OpenCV, fill the rest of a damaged image with grey."""
-    if simplejpeg.decode_jpeg_header(data)[2] in ("CMYK", "YCCK"):
+    height, width, space, _ = simplejpeg.decode_jpeg_header(data)
+    check_pixels(width, height)
+    if space in ("CMYK", "YCCK"):
         return _pillow(data)
     image = simplejpeg.decode_jpeg(data, "RGB")
     check_scans(data)
@@ -61,7 +65,8 @@ def _jpeg(data):
 
 def _tiff(data):
     """Pillow, the faster reader, where it keeps to the tags: one page of whole pixels with 8 bits a sample."""
-    with contextlib.suppress(UnidentifiedImageError), Image.open(io.BytesIO(data)) as image:
+    with contextlib.suppress(UnidentifiedImageError), open_image(data) as image:
+        check_pixels(image.tag_v2.get(322, 1), image.tag_v2.get(323, 1))  # of a stored tile
         plain = image.n_frames == 1 and image.tag_v2.get(284, 1) == 1 and set(image.tag_v2.get(258, (1,))) == {8}
         if plain:
             return _pillow(data)
@@ -69,10 +74,8 @@ def _tiff(data):
 
 
 def _pillow(data):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data)) as image:
-            return _rgb(image)
+    with open_image(data) as image:
+        return _rgb(image)
 
 
 def _rgb(image):

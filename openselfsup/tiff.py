@@ -4,10 +4,13 @@ For what Pillow reads wrongly or in part; `images.read_image` decides. What the 
 """
 
 import io
+import math
 
 import numpy as np
 import tifffile
 from tifffile import EXTRASAMPLE, PHOTOMETRIC
+
+from fewshot_wsi.foundation.pixels import TILE_PIXELS, check_pixels
 
 BRIGHT = 2**14  # a 16-bit tile without any level of a quarter of the range has 10 to 14 bits, it is not a dark one
 _KNOWN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE)
@@ -23,6 +26,7 @@ def read_tiff(data):
         page = series.keyframe
         if page.photometric not in _KNOWN:
             raise ValueError(f"its colours are stored as {page.photometric.name}; save it as 8-bit RGB")
+        _check_sizes(series)
         for one in series.pages:
             _check_whole(one, len(data))
         levels = _rows_columns_samples(series)
@@ -54,6 +58,15 @@ def _rows_columns_samples(series):
     return levels[..., None] if axes == "YX" else np.moveaxis(levels, 0, 2) if axes == "SYX" else levels
 
 
+def _check_sizes(series):
+    """TooManyPixels where the image, or one of the tiles that it is stored in, claims more than is read."""
+    page = series.keyframe
+    check_pixels(page.imagewidth, page.imagelength)
+    check_pixels(math.prod(series.shape), 1, 4 * TILE_PIXELS)  # with all channels
+    if page.is_tiled:
+        check_pixels(page.tilewidth, page.tilelength)
+
+
 def _check_whole(page, size):
     """ValueError where parts of the pixels lie beyond the end of the file: they would be read as black."""
     parts = zip(page.dataoffsets, page.databytecounts, strict=True)
@@ -74,7 +87,11 @@ def _eight_bits(levels, page):
         check_depth(levels.max())
     if levels.max(initial=0) > top:
         raise ValueError(f"its levels go up to {levels.max()}, beyond the {top} that it states")
-    return ((levels.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
+    table = ((np.arange(top + 1, dtype=np.uint32) * 255 + top // 2) // top).astype(np.uint8)
+    scaled = np.empty(levels.shape, dtype=np.uint8)
+    for row in range(0, len(levels), 256):  # indexing makes eight bytes of each level
+        scaled[row:row + 256] = table[levels[row:row + 256].astype(np.uint16)]
+    return scaled
 
 
 def check_depth(highest):

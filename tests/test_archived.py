@@ -104,7 +104,7 @@ def test_damage_is_told_and_no_byte_of_it_is_used(tiles):
         read_file(tiles / "TILES.zip/class 0/tile_0.png")
     with zipfile.ZipFile(tiles / "odd.zip", "w", zipfile.ZIP_BZIP2) as odd:
         odd.writestr("a.png", b"x" * 100)
-    with pytest.raises(OSError, match="packed as bzip2: only stored and deflated files are read from a zip"):
+    with pytest.raises(OSError, match="compressed with bzip2: only stored and deflated files are read from a zip"):
         read_file(tiles / "odd.zip/a.png")
 
 

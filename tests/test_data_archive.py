@@ -84,7 +84,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     assert os.listdir(tmp_path) == ["a.zip"]
 
 
-CLIMBERS = ["../up.tif", "a/../../up.tif", "/tmp/up.tif", "C:/up.tif", "..\\up.tif", "a\\b.tif", "//host/up.tif"]
+CLIMBERS = ["../up.tif", "a/../../up.tif", "/tmp/up.tif", "C:/up.tif", "..\\up.tif", "//host/up.tif"]
 
 
 @pytest.mark.parametrize("name", CLIMBERS)

@@ -1,13 +1,13 @@
 """Annotations of QuPath's GeoJSON: a FeatureCollection, a bare array, or one Feature."""
 
-import json
-
 import numpy as np
 import shapely
 
 from fewshot_wsi.annotations.regions import Region
+from fewshot_wsi.foundation.bounded import JSON_LIMIT, parse_json, read_bounded
 from fewshot_wsi.foundation.errors import UserError, one_line
 
+_VALUES = 10_000_000  # of one file: three to a vertex
 _LARGEST = 1e9  # pixels; what is beyond is no place on a slide
 
 
@@ -23,8 +23,8 @@ def regions(path):
 
 def _features(path):
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        value = parse_json(read_bounded(path, JSON_LIMIT).removeprefix(b"\xef\xbb\xbf"), _VALUES, nan=True)
+    except ValueError as error:
         raise UserError(f"{path.name} is not GeoJSON ({one_line(error)}); export it again") from None
     except OSError as error:
         raise UserError(f"{path.name} is not readable ({one_line(error)})") from None
@@ -67,7 +67,8 @@ def _shape(path, feature):
     try:
         shape = shapely.force_2d(shapely.geometry.shape(geometry))
         coordinates = shapely.get_coordinates(shape)
-    except (shapely.errors.ShapelyError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+    except (shapely.errors.ShapelyError, ValueError, TypeError, IndexError, KeyError, AttributeError,
+            RecursionError) as error:
         raise UserError(f"{path.name}: a geometry of the type {geometry.get('type')!r} is not readable "
                         f"({one_line(error)})") from None
     far = ~(np.abs(coordinates) < _LARGEST).all(axis=1)  # NaN is far too

@@ -6,6 +6,7 @@ from pathlib import Path
 from fewshot_wsi.annotations import asap, geojson, imagescope, ndpa
 from fewshot_wsi.annotations.classes import mark_classes
 from fewshot_wsi.annotations.xml import read_root
+from fewshot_wsi.foundation.bounded import check_regular
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_files
 
@@ -46,6 +47,7 @@ def read_regions(path, slide):
     that it belongs to. UserError: none of these, or damaged."""
     path = Path(path)
     try:
+        check_regular(path)
         with open(path, "rb") as stream:
             first = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     except OSError as error:

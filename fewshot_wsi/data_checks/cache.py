@@ -13,6 +13,7 @@ import numpy as np
 
 from fewshot_wsi.data_checks.measure import RECORD, VERSION
 from fewshot_wsi.foundation.archived import stamp_of
+from fewshot_wsi.foundation.errors import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +25,31 @@ class Cache:
     """`get` and `put` by absolute path; `put` reaches the disk every few hundred entries and on `close`."""
 
     def __init__(self, path):
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self._unsaved = Path(path), 0
         try:
-            self._open()
-        except sqlite3.DatabaseError as error:
-            logger.warning(f"{path}: damaged ({error}); started anew")
-            self.path.unlink(missing_ok=True)
-            self._open()
-        self._unsaved = 0
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._open_whole()
+        except (sqlite3.OperationalError, OSError) as error:
+            self._forget(error)
 
-    def _open(self):
-        self.base = sqlite3.connect(self.path, timeout=60)
+    def _open_whole(self):
+        try:
+            self._open(self.path)
+        except sqlite3.OperationalError:  # no place for it, while DatabaseError is a fault of its content
+            raise
+        except sqlite3.DatabaseError as error:
+            logger.warning(f"{self.path}: damaged ({error}); started anew")
+            self.path.unlink(missing_ok=True)
+            self._open(self.path)
+
+    def _forget(self, error):
+        """From here on measurements are kept in memory: the disk is full, read-only or not ours."""
+        logger.warning(f"{self.path}: measurements cannot be kept there ({one_line(error)}); the next run makes them "
+                       "again, unless --cache names another place")
+        self._open(":memory:")
+
+    def _open(self, place):
+        self.base = sqlite3.connect(place, timeout=60)
         self.base.execute(_TABLE)
         self.base.execute("SELECT count(*) FROM measured").fetchone()
 
@@ -52,7 +66,12 @@ class Cache:
         return np.frombuffer(row[1], RECORD)[0]
 
     def put(self, path, record):
-        data = record.tobytes()
+        try:
+            self._put(path, record.tobytes())
+        except sqlite3.OperationalError as error:
+            self._forget(error)
+
+    def _put(self, path, data):
         self.base.execute("INSERT OR REPLACE INTO measured VALUES (?,?,?,?,?,?)",
                           (str(path), *_state(path), VERSION, zlib.crc32(data), data))
         self._unsaved += 1
@@ -61,7 +80,10 @@ class Cache:
             self._unsaved = 0
 
     def close(self):
-        self.base.commit()
+        try:
+            self.base.commit()
+        except sqlite3.OperationalError as error:
+            self._forget(error)
         self.base.close()
 
 

@@ -6,6 +6,8 @@ differs in at most three bits is a candidate. A candidate counts when the grey t
 CONFIRM or more. Tiles too uniform to compare (blank background) are left out: their low frequencies are noise.
 """
 
+import math
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -100,6 +102,6 @@ def _band(hashes, band):
 
 def _normalised(images):
     """(N, s²) float32 of mean 0 and length 1."""
-    flat = images.reshape(len(images), -1).astype(np.float32)
+    flat = images.reshape(len(images), math.prod(images.shape[1:])).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
     return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)

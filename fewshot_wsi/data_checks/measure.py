@@ -1,13 +1,13 @@
 """One image file measured: does it decode, how large, which mode, what it holds, how it looks, its colours."""
 
 import hashlib
-import io
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
+from fewshot_wsi.foundation.pixels import open_image
 from openselfsup.images import BrokenImage, decode_image, read_bytes
 
 VERSION = 3     # of the measurements; another version is measured anew
@@ -67,7 +67,7 @@ def _filled_rows(image):
 def _mode(data):
     """Pillow's name for how a readable image is stored, 'other' where it has none."""
     try:
-        with Image.open(io.BytesIO(data)) as header:
+        with open_image(data) as header:
             return header.mode
     except UnidentifiedImageError:
         return "other"

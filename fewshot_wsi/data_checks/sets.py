@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.archived import missing_below
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import ImageList, read_groups, read_list
 from fewshot_wsi.foundation.tables import plain_path
@@ -34,6 +35,9 @@ def load_sets(lists, roots, group_files, classes):
     for position, (path, name) in enumerate(zip(lists, _short_names(lists), strict=True)):
         images = read_list(path)
         root = roots[position % len(roots)] if roots else _usual_root(images)
+        if len(missing_below(root, images.names)) == len(images):
+            raise UserError(f"{path}: none of its {len(images)} images lies in {root}, the first is "
+                            f"{images.names[0]!r}; name the folder that the paths start from with --root")
         labels = np.zeros(len(images), np.int64) if images.labels is None else images.labels
         sets.append(CheckedList(name, images, root, labels, _class_names(images, classes),
                                 *_groups(images, tables)))

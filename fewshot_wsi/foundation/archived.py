@@ -10,34 +10,45 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from fewshot_wsi.foundation.bounded import MIB, check_regular, read_bounded
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, file_stamp
 
 _LOCAL = struct.Struct("<4s22xHH")  # of a local header: signature, lengths of name and extra field
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_NAMES = {9: "deflate64", zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstandard"}
+_NAMES = {9: "Deflate64", zipfile.ZIP_BZIP2: "bzip2", zipfile.ZIP_LZMA: "lzma", 93: "zstandard"}
 _ENCRYPTED = 1
+FILE_LIMIT = 512 * MIB  # bytes of one file; an image of the most pixels has fewer
+
+
+def packed_otherwise(method: int, flags: int, methods: Collection[int] = _METHODS) -> str:
+    """How a member of a zip is packed, where that is none of `methods`: 'compressed with Deflate64'; else ''."""
+    if flags & _ENCRYPTED:
+        return "encrypted"
+    return "" if method in methods else f"compressed with {_NAMES.get(method, f'method {method}')}"
 
 
 class Archive:
-    """An open zip archive. names: of its files, in the archive's order, as they stand in it."""
+    """An open zip archive. names: of its files, in the archive's order; back-slashes, which some programs of Windows
+    write between folders, are read as slashes."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        check_regular(path)
         try:
             with zipfile.ZipFile(path) as listed:
-                entries = [one for one in listed.infolist() if not one.is_dir()]
+                entries = [one for one in listed.infolist() if one.filename and not one.is_dir()]
         except zipfile.BadZipFile as error:
             raise UserError(f"{path}: not a readable zip archive ({error}); copy it again") from None
-        self.names = [one.filename for one in entries]
+        self.names = [one.filename.replace("\\", "/") for one in entries]
         tops = {name.partition("/")[0] for name in self.names if "/" in name}
         alone = len(tops) == 1 and all("/" in name for name in self.names)
         self.top = f"{tops.pop()}/" if alone else ""
-        self._places = {one.filename: (one.header_offset, one.compress_type, one.compress_size, one.file_size, one.CRC,
-                                       one.flag_bits) for one in entries}
+        self._places = {name: (one.header_offset, one.compress_type, one.compress_size, one.file_size, one.CRC,
+                               one.flag_bits) for name, one in zip(self.names, entries, strict=True)}
         self._file = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
 
     def __del__(self) -> None:
@@ -54,16 +65,17 @@ class Archive:
         if place is None:
             raise FileNotFoundError(f"not in the archive {self.path}")
         offset, method, packed, size, checksum, flags = place
-        if method not in _METHODS or flags & _ENCRYPTED:
-            kind = "encrypted" if flags & _ENCRYPTED else _NAMES.get(method, f"method {method}")
-            raise OSError(f"packed as {kind}: only stored and deflated files are read from a zip; unpack {self.path}")
+        if packing := packed_otherwise(method, flags):
+            raise OSError(f"{packing}: only stored and deflated files are read from a zip; unpack {self.path}")
+        if max(packed, size) > FILE_LIMIT:
+            raise OSError(f"{max(packed, size) / MIB:,.0f} MiB, more than the {FILE_LIMIT // MIB} that are read")
         header = os.pread(self._file, _LOCAL.size, offset)
         if len(header) < _LOCAL.size or header[:4] != b"PK\x03\x04":
             raise OSError(f"{self.path} is damaged: no file begins where its directory says; copy it again")
         _, named, extra = _LOCAL.unpack(header)
         data = os.pread(self._file, packed, offset + _LOCAL.size + named + extra)
         try:
-            data = zlib.decompress(data, -15, size or 1) if method == zipfile.ZIP_DEFLATED else data
+            data = zlib.decompressobj(-15).decompress(data, size + 1) if method == zipfile.ZIP_DEFLATED else data
         except zlib.error as error:
             raise OSError(f"{self.path} is damaged ({error}); copy it again") from None
         if len(data) != size or zlib.crc32(data) != checksum:
@@ -89,11 +101,11 @@ def archive_of(path: str | Path) -> tuple[Archive, str] | None:
 
 
 def read_file(path: str | Path) -> bytes:
-    """The bytes of a file, inside an archive or not. OSError where it cannot be read."""
+    """The bytes of a regular file, inside an archive or not. OSError where it cannot be read; UserError as
+    `bounded.read_bounded`, for more than FILE_LIMIT bytes."""
     found = archive_of(path)
     if found is None or not found[1]:
-        with open(path, "rb") as stream:
-            return stream.read()
+        return read_bounded(path, FILE_LIMIT)
     return found[0].read(found[1])
 
 

@@ -39,11 +39,14 @@ def check_regular(path: str | Path) -> os.stat_result:
 
 def read_bounded(path: str | Path, limit: int = LIST_LIMIT) -> bytes:
     """The bytes of a regular file. UserError: more than `limit` bytes, or see `check_regular`."""
-    if check_regular(path).st_size > limit:
+    size = check_regular(path).st_size
+    if size > limit:
         raise UserError(f"{path}: larger than {limit // MIB or 1} MiB, the most that is read here")
     with open(path, "rb") as stream:
-        data = stream.read(limit + 1)
-    if len(data) > limit:  # it grows, or has no size, as files of /proc
+        data = stream.read(size + 1)  # no more: a buffer of that length is made
+        if len(data) > size:  # it grows, or has no size, as files of /proc
+            data += stream.read(limit + 1 - len(data))
+    if len(data) > limit:
         raise UserError(f"{path}: larger than {limit // MIB or 1} MiB, the most that is read here")
     return data
 
@@ -56,13 +59,14 @@ def read_text(path: str | Path, encoding: str = "utf-8", limit: int = LIST_LIMIT
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def parse_json(data: bytes) -> Any:
-    """What JSON text holds. ValueError: no JSON, too much of it, too deep, NaN, or whole numbers beyond 64 bits."""
+def parse_json(data: bytes, values: int = JSON_VALUES, nan: bool = False) -> Any:
+    """What JSON text holds. ValueError: no JSON, too much of it, too deep, NaN (unless `nan`), or whole numbers beyond
+    64 bits. values: how many it may hold."""
     if len(data) > (JSON_LIMIT if data.isascii() else JSON_LIMIT // 4) or \
-            sum(map(data.count, (b",", b"[", b"{"))) > JSON_VALUES:
-        raise ValueError(f"more than {JSON_LIMIT // MIB} MiB or {JSON_VALUES:,} values")
+            sum(map(data.count, (b",", b"[", b"{"))) > values:
+        raise ValueError(f"more than {JSON_LIMIT // MIB} MiB or {values:,} values")
     try:
-        return json.loads(data.decode(), parse_int=_whole, parse_constant=_no_number)
+        return json.loads(data.decode(), parse_int=_whole, parse_constant=float if nan else _no_number)
     except RecursionError:
         raise ValueError("brackets nested too deep") from None
 

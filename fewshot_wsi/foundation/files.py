@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from fewshot_wsi.foundation.bounded import JSON_LIMIT, parse_json, read_bounded
+from fewshot_wsi.foundation.bounded import JSON_LIMIT, check_regular, parse_json, read_bounded
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.temporary import temporary_file, umask
 
@@ -75,6 +75,7 @@ def write_npz(path: str | Path, **arrays: np.ndarray) -> None:
 
 
 def file_sha256(path: str | Path) -> str:
+    check_regular(path)
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

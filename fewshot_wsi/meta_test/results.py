@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.bounded import MIB, declared_size, inflate
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import read_json, write_json, write_text
 from lowshot.resampling import Bootstrap
@@ -27,8 +28,11 @@ OPTIONAL = ("evaluation", "open_bootstrap", "open_resampling")  # see inputs and
 ARRAYS = ("predictions", "queries", "query_labels", "supports")
 KEYS = ("config", "classes", "class_groups", "hashes", "sets", "tasks", "encoder", "f1", "statistics", *ARRAYS)
 META = ".meta.json"
+ARRAY_LIMIT = 256 * MIB     # bytes of each array of a result, unpacked, and of all of them
+CLASSES_LIMIT = 1000
+CONFUSIONS_LIMIT = 1 << 26  # tasks times classes squared: entries of all confusion matrices
 FORMS = {"config": dict, "classes": list, "class_groups": dict, "hashes": dict, "sets": dict, "tasks": dict,
-         "encoder": dict | None, "statistics": dict}
+         "encoder": dict | None, "statistics": dict, "f1": list}
 CONFIG = {**dict.fromkeys(("task", "mode", "model", "clf", "latent", "solver", "sampling"), str), "novel_class":
           str | None, **dict.fromkeys(("num_shots", "num_task", "num_aug_shots", "aug_times", "num_prototypes", "seed"),
                                       int)}
@@ -47,15 +51,26 @@ def encode_array(array):
 
 
 def decode_array(value):
-    """The array that `encode_array` was given; ValueError for anything else."""
+    """The array that `encode_array` was given; ValueError for anything else, and for more than ARRAY_LIMIT bytes, which
+    are never unpacked."""
+    dtype, size = _declared(value)
     try:
-        dtype = np.dtype(value["dtype"]).newbyteorder("<")
-        if dtype.kind not in "iu":
-            raise ValueError(f"dtype {dtype} is no integer type")
-        flat = np.frombuffer(zlib.decompress(base64.b64decode(value["zlib_base64"])), dtype=dtype)
+        flat = np.frombuffer(inflate(base64.b64decode(value["zlib_base64"]), size), dtype=dtype)
         return flat.reshape(value["shape"])
-    except (KeyError, TypeError, zlib.error, binascii.Error) as error:
+    except (KeyError, TypeError, binascii.Error) as error:
         raise ValueError(f"not an encoded array ({type(error).__name__}: {error})") from None
+
+
+def _declared(value):
+    """(dtype, bytes) that an encoded array says it has. ValueError: no encoded array of integers, or too large."""
+    try:
+        name, shape = value["dtype"], value["shape"]
+        dtype = np.dtype(name).newbyteorder("<") if isinstance(name, str) else None
+    except (KeyError, TypeError, ValueError, SyntaxError) as error:
+        raise ValueError(f"not an encoded array ({type(error).__name__}: {error})") from None
+    if dtype is None or dtype.kind not in "iu":
+        raise ValueError(f"dtype {name!r:.40} is no integer type")
+    return dtype, declared_size(shape, dtype.itemsize, ARRAY_LIMIT)
 
 
 def bootstrap_of(data):
@@ -188,16 +203,29 @@ def _wrong_parts(data):
     classes = data["classes"]
     if not classes or not all(isinstance(name, str) for name in classes):
         yield "classes are no list of names"
+    if len(classes) > CLASSES_LIMIT or len(data["f1"]) * len(classes) ** 2 > CONFUSIONS_LIMIT:
+        yield f"{len(classes):,} classes in {len(data['f1']):,} tasks, more than are read"
+    yield from _too_large(data)
     for name, members in data["class_groups"].items():
         if not isinstance(members, list) or not members or not all(
                 _is(number, int) and 0 <= number < len(classes) for number in members):
             yield f"class group {name!r} is no list of class numbers below {len(classes)}"
-
-
     try:
         bootstrap_of(data)
     except ValueError as error:
         yield f"{error}"
+
+
+def _too_large(data):
+    """What is no encoded array, and whether all of them together are too large to unpack: a phrase each."""
+    total = 0
+    for name in ARRAYS:
+        try:
+            total += _declared(data[name])[1]
+        except ValueError as error:
+            yield f"{name}: {error}"
+    if total > ARRAY_LIMIT:
+        yield f"its arrays have {total // MIB:,} MiB, more than {ARRAY_LIMIT // MIB}"
 
 
 def _wrong_values(part, values, forms):

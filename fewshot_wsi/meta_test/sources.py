@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.archived import is_file
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.errors import UserError, explain, one_line
 from fewshot_wsi.foundation.lists import OWNERS, read_groups, read_list, read_owners, slides_of
 from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.foundation.tables import plain_path
@@ -44,6 +44,9 @@ class Sources:
                 self._made[key] = make()
             except UserError as error:
                 self._notice(f"{error}")
+                self._made[key] = None
+            except OSError as error:  # a path of a result from elsewhere that this machine does not let anyone read
+                self._notice(explain(error) or one_line(error))
                 self._made[key] = None
         return self._made[key]
 
@@ -96,7 +99,8 @@ class Sources:
     def numbers(self, result, unit):
         """[numbers of the support rows, of the query rows], int64, equal where the `unit` is; None where unknown."""
         if unit == "image" and result.sets["support"] == result.sets["query"]:
-            return [np.arange(sampled_rows(result, side)[0].max() + 1) for side in SIDES]
+            rows = np.arange(max(sampled_rows(result, side)[0].max() for side in SIDES) + 1)
+            return [rows, rows]
         keys = [self.keys(result, side, unit) for side in SIDES]
         if None in keys:
             return None

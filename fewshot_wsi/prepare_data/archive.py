@@ -10,12 +10,16 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from fewshot_wsi.foundation.archived import packed_otherwise
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, read_json, write_json
 from fewshot_wsi.foundation.progress import bar
 from fewshot_wsi.foundation.temporary import temporary_folder, umask
 
 logger = logging.getLogger(__name__)
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_LONGEST = 255  # bytes of one part of a path, on all usual file systems
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, ValueError, NotImplementedError)
 try:
@@ -118,7 +122,10 @@ class _Zip:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise UserError(f"{self.file.filename}: {info.filename!r} is a link or a device; refused")
-            if not info.is_dir():
+            if packing := packed_otherwise(info.compress_type, info.flag_bits, _METHODS):
+                raise UserError(f"{self.file.filename}: {packing}, which Python does not read; unpack it with unzip or "
+                                "7-Zip and name the folder with --root")
+            if not info.filename or not info.is_dir():  # `is_dir` needs a name
                 yield _Member(info.orig_filename, info.file_size, info)
 
     def open(self, member):
@@ -190,6 +197,12 @@ def _folded(name):
 
 def _check_name(archive, name):
     path = PurePosixPath(name)
+    if not path.parts or max(len(os.fsencode(part)) for part in path.parts) > _LONGEST:
+        kind = f"a name of more than {_LONGEST} bytes" if path.parts else "no name"
+        raise UserError(f"{archive}: a member has {kind} ({name[:40]!r}); refused, nothing was unpacked")
+    if "\\" in name and not PureWindowsPath(name).anchor and ".." not in PureWindowsPath(name).parts:
+        raise UserError(f"{archive}: the member {name!r} separates folders by back-slashes, as some programs "
+                        "of Windows do; unpack it with 7-Zip and name the folder with --root")
     if "\\" in name or "\0" in name or path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
         raise UserError(f"{archive}: the member {name!r} would land outside the target; refused, nothing was unpacked")
 

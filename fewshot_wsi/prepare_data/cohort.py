@@ -1,5 +1,6 @@
 """Many slides to folders of tiles, in parallel: what is finished is kept, what cannot be used is named at the end."""
 
+import math
 import sys
 from dataclasses import replace
 
@@ -35,8 +36,8 @@ def add_cutting_options(parser):
 def check_cutting_options(parser, args):
     """Refuse values out of range, by `parser.error`."""
     for name in ("tiles", "tile", "stride", "target_mpp", "mpp", "workers"):
-        if getattr(args, name) is not None and not getattr(args, name) > 0:
-            parser.error(f"--{name} is greater than 0")
+        if getattr(args, name) is not None and not 0 < getattr(args, name) < math.inf:
+            parser.error(f"--{name} is a number greater than 0")
     for name in ("purity", "min_tissue"):
         if not 0 <= getattr(args, name) <= 1:
             parser.error(f"--{name} is between 0 and 1")

@@ -4,7 +4,7 @@ import numpy as np
 import tifffile
 
 from fewshot_wsi.foundation.errors import UserError, one_line
-from fewshot_wsi.slides.tiff_files import BAD_TIFF
+from fewshot_wsi.slides.tiff_files import BAD_TIFF, check_part
 
 _LOSSY = {tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG, tifffile.COMPRESSION.JPEG2000,
           tifffile.COMPRESSION.APERIO_JP2000_RGB, tifffile.COMPRESSION.APERIO_JP2000_YCBC}
@@ -38,6 +38,7 @@ def _parts(path):
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages[0]
             size = (page.imagewidth, page.imagelength)
+            check_part(page)
             yield np.zeros((1, 1), dtype=bool), 0, 0, size  # the size is known before anything is decoded
             is_inside, planes = _rule(page, path), {}
             apart = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and page.samplesperpixel > 1

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from joblib import Parallel, delayed
 
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.bounded import JSON_LIMIT, check_regular
+from fewshot_wsi.foundation.errors import UserError, explain, one_line
 from fewshot_wsi.meta_test.origins import saw_novel
 from fewshot_wsi.meta_test.results import NoResults, find_results, read_result
 from fewshot_wsi.report.leakage import find_leaks
@@ -27,6 +28,8 @@ from lowshot.statistics import confusion, f1_of_confusion, group_scores, run_sta
 
 USUAL = {"num_prototypes": 16, "num_aug_shots": 100, "aug_times": 0, "latent": "sampled", "solver": "batched",
          "seed": 0}
+ROWS_LIMIT = 1 << 26  # images of a set
+UNFIT = (ArithmeticError, LookupError, TypeError, ValueError)  # what arithmetic raises on parts that do not fit
 SAY = {"num_prototypes": "K={}", "num_aug_shots": "{} draws", "aug_times": "{} views", "latent": "{}",
        "solver": "{}", "seed": "seed {}"}
 
@@ -173,14 +176,16 @@ def _by_tasks(files):
     for path in files:
         try:
             groups.setdefault(_tasks_hash(path), []).append(path)
-        except UserError as error:
-            notices.append(f"left out: {error}")
+        except (UserError, OSError) as error:
+            notices.append(f"left out: {_named(path, error)}")
     return list(groups.values()), notices
 
 
 def _tasks_hash(path):
     """Hash of the tasks, from the one line that holds it, so that the rest is parsed by a worker."""
     try:
+        if check_regular(path).st_size > JSON_LIMIT:
+            raise ValueError("too large")  # `read_result` says so
         with open(path, encoding="utf-8") as stream:
             line = next((line for line in stream if line.startswith('"hashes": ')), None)
         found = json.loads(line.removeprefix('"hashes": ').rstrip().rstrip(","))["tasks"]
@@ -190,23 +195,29 @@ def _tasks_hash(path):
 
 
 def read_group(paths, sources, target=None):
-    """(list of ReportedRun, {(i, j): Comparison}, notices) of results on one task set; i < j are its indices."""
-    runs, influences, resampled, notices, units = [], [], [], [], None
+    """(list of ReportedRun, {(i, j): Comparison}, notices) of results on one task set; i < j are its indices.
+
+    A result that does not read, does not fit together, or has other tasks than the first is left out with a notice."""
+    runs, influences, resampled, notices, units, first = [], [], [], [], None, None
     for path in paths:
         try:
             result = check(read_result(path))
-        except UserError as error:
-            notices.append(f"left out: {error}")
-            continue
-        if runs and result.f1.shape != runs[0].f1.shape:
-            notices.append(f"left out: {path}: {result.f1.shape} tasks and classes under the hash of other tasks")
+            if first is not None and not _same_tasks(result, first):
+                raise UserError(f"{path}: other tasks than {first.path}, under the same hash")
+        except (UserError, OSError, *UNFIT) as error:
+            notices.append(f"left out: {_named(path, error)}")
             continue
         same = next((run for run in runs if (run.config, run.hashes) == (result.config, result.hashes)), None)
         if same is not None:
             notices.append(f"left out: {path}: the same run as {same.path}")
             continue
-        units = units or sources.units(result)
-        run, influence = summarise(result, units, sources, target, _meta(result, notices))
+        try:
+            units = units or sources.units(result)
+            run, influence = summarise(result, units, sources, target, _meta(result, notices))
+        except (UserError, OSError, *UNFIT) as error:
+            notices.append(f"left out: {_named(path, error)}")
+            continue
+        first = first or result
         runs.append(run)
         influences.append(influence)
         resampled.append(result.bootstrap)
@@ -216,6 +227,21 @@ def read_group(paths, sources, target=None):
                             influences=(influences[i] - influences[j] for i, j in places),
                             resampled=[resampled_difference(resampled[i], resampled[j]) for i, j in places])
     return runs, dict(zip(places, compared, strict=True)), notices + sources.notices
+
+
+def _named(path, error):
+    """One line about a result that cannot be used; it names the file."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError):
+        return explain(error) or f"{path}: {one_line(error)}"
+    return f"{path}: damaged result (its parts do not fit together: {one_line(error):.200}); remove it and run again"
+
+
+def _same_tasks(result, other):
+    """Whether two checked results are of the same classes, support rows and queries in the same order."""
+    return result.f1.shape == other.f1.shape and all(
+        np.array_equal(getattr(result, name), getattr(other, name)) for name in ("query_labels", "queries", "supports"))
 
 
 def _meta(result, notices):
@@ -246,7 +272,7 @@ def _disagreements(result):
             yield f"{name} {found.shape} for {tasks} tasks of {labels.size} queries and {classes} classes"
     for name, end in (("predictions", classes), ("query_labels", classes), ("queries", None), ("supports", None)):
         found = getattr(result, name)
-        if found.min() < 0 or (end is not None and found.max() >= end):
+        if found.size and (found.min() < 0 or found.max() >= (end or ROWS_LIMIT)):
             yield f"{name} outside " + ("the rows of a set" if end is None else f"the {classes} classes")
     if not np.allclose(f1_of_confusion(confusion(labels, result.predictions, classes)), result.f1, atol=1e-6):
         yield "its F1 is not that of its predictions"

@@ -10,6 +10,7 @@ from PIL import Image
 
 from fewshot_wsi.foundation.archived import read_file
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.pixels import open_image
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.sources import sampled_rows
 
@@ -73,10 +74,10 @@ def _tile(path, side, true, predicted):
     if path is None:
         return None
     try:
-        with Image.open(io.BytesIO(read_file(path))) as image:
+        with open_image(read_file(path)) as image:
             image.draft("RGB", (2 * SIDE, 2 * SIDE))  # JPEG: decode no more than is shown
             small = image.convert("RGB").resize((SIDE, SIDE), Image.LANCZOS)
-    except OSError:
+    except (OSError, SyntaxError, ValueError, UserError):
         return None  # a damaged tile: the table of leakage and check_data.py are the place to hear of it
     said = f", predicted {predicted}" if side == "query" else ""
     return Tile(data_url(small), f"{side}, {true}{said}", true != predicted)
@@ -99,11 +100,11 @@ def encoder_pictures(folder):
     pictures, used = [], 0
     for path in paths[:PICTURES]:
         try:
-            with Image.open(path) as image:
+            with open_image(path) as image:
                 image = image.convert("RGB")
                 image.thumbnail((PICTURE_WIDTH, PICTURE_WIDTH))
                 picture = Tile(data_url(image, 80), path.relative_to(folder).with_suffix("").as_posix())
-        except OSError as error:
+        except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{path}: not a readable picture ({error}); make it again") from None
         used += len(picture.source)
         if used > BUDGET and pictures:

@@ -1,14 +1,14 @@
 """Flat images as slides of one level: PNG, JPEG, BMP, WebP, JPEG 2000."""
 
-import warnings
-
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.pixels import TooManyPixels, check_pixels, open_image
 from fewshot_wsi.slides.slide import Slide, crop_white
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".jp2"})
+_LIMIT = 1 << 27  # pixels; half of it where some are transparent, which takes a second copy
 
 
 class FlatFile(Slide):
@@ -32,13 +32,15 @@ class FlatFile(Slide):
 def _decoded(path):
     """(h, w, 3) uint8; transparent pixels are white."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # slides are large
-            with Image.open(path) as image:
-                if image.mode not in ("RGB", "RGBA", "P", "PA"):
-                    raise UserError(f"has pixels of the kind {image.mode}; a slide has 8-bit RGB colours")
-                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    except Image.DecompressionBombError:
+        with open_image(path, _LIMIT) as image:
+            if image.mode not in ("RGB", "RGBA", "P", "PA"):
+                raise UserError(f"has pixels of the kind {image.mode}; a slide has 8-bit RGB colours")
+            if image.has_transparency_data:
+                check_pixels(*image.size, _LIMIT // 2)
+            elif image.mode == "RGB":
+                return np.array(image)  # without the copy that `convert` makes
+            image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    except TooManyPixels:
         raise UserError("is too large to be read as a flat image; convert it to a pyramidal TIFF, as with "
                         "`vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg`") from None
     except UnidentifiedImageError:

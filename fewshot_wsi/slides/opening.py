@@ -6,8 +6,10 @@ import openslide
 import tifffile
 from PIL import UnidentifiedImageError
 
+from fewshot_wsi.foundation.bounded import check_regular
 from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.foundation.image_files import find_files
+from fewshot_wsi.foundation.pixels import SLIDE_PIXELS, TooManyPixels, check_pixels
 from fewshot_wsi.slides import flat_files
 from fewshot_wsi.slides.openslide_files import OpenSlideFile
 from fewshot_wsi.slides.slide import Slide
@@ -22,6 +24,18 @@ def open_slide(path) -> Slide:
 
     UserError: none of them reads it."""
     path = Path(path)
+    if path.exists() and not path.is_dir():
+        check_regular(path)  # a pipe would be waited for
+    slide = _opened(path)
+    try:
+        check_pixels(*slide.size, SLIDE_PIXELS)
+    except TooManyPixels as error:
+        slide.close()
+        raise UserError(f"claims {error}; copy or download it again") from None
+    return slide
+
+
+def _opened(path):
     try:
         slide = OpenSlideFile(path)
     except (openslide.OpenSlideError, OSError) as error:

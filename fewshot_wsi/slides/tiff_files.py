@@ -13,6 +13,7 @@ from defusedxml.ElementTree import fromstring
 
 from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import UserError, one_line
+from fewshot_wsi.foundation.pixels import PART_PIXELS, check_pixels
 from fewshot_wsi.slides.slide import Slide, crop_white, positive_pair
 
 BAD_TIFF = (tifffile.TiffFileError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError,
@@ -42,6 +43,8 @@ class TiffSlide(Slide):
         try:
             self._pages = self._levels()
             self._check_pages()
+            for page in self._pages:
+                check_part(page)
             first = self._pages[0]
             self.size = (first.imagewidth, first.imagelength)
             self.level_sizes = tuple((page.imagewidth, page.imagelength) for page in self._pages)
@@ -143,6 +146,11 @@ def _part(page):
     if page.is_tiled:
         return page.tilewidth, page.tilelength
     return page.imagewidth, min(page.rowsperstrip, page.imagelength)  # 2**32 - 1 means all rows
+
+
+def check_part(page):
+    """TooManyPixels where one tile or strip of a page is too large to be decoded at once."""
+    check_pixels(*_part(page), PART_PIXELS)
 
 
 def _is_rgb(page):

@@ -72,7 +72,7 @@ def _hash_of(path):
     """SHA-256 of a file; a file whose size and times stay is read once."""
     try:
         return _hash_once(path, *stamp_of(path))
-    except OSError:
+    except (OSError, UserError):
         return ""
 
 
