@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training import draw_tiles, write_config
+from training import draw_tiles, finish, free_port, start, write_config
 
 from fewshot_wsi.commands import check_data, extract, train
 from fewshot_wsi.foundation.archived import archive_of, is_file, missing_below, read_file, sha256_of, stamp_of
@@ -56,6 +56,19 @@ def test_loader_workers_give_the_same_batches_to_the_bit(tiles, kind):
         assert len(other) == len(found[0]) == 10
         for one, same in zip(found[0], other, strict=True):
             assert all(torch.equal(one[key], same[key]) for key in ("images", "parameters", "labels"))
+
+
+def test_two_processes_under_torchrun_train_the_same_weights_to_the_bit(tiles):
+    """Each opens the archive for itself, and so do its loader's workers."""
+    config, weights = write_config(tiles, "fsp", epochs=1), []
+    for root in ("data", "TILES.zip"):
+        process = start("bash", "tools/dist_train.sh", config, 2, "--work_dir", tiles / f"work_{root}", "--seed", 3,
+                        "--cfg-options", f"data.train.data_source.root={str(tiles / root)!r}", PORT=free_port())
+        text = finish(process)
+        assert process.returncode == 0, text
+        weights.append(torch.load(tiles / f"work_{root}" / "epoch_1.pth", weights_only=False)["state_dict"])
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
 def _epoch(loader, number):

@@ -58,7 +58,7 @@ def main(argv=None):
     page, content = write_report(args.results, args.out, **options)
     for notice in content.evidence.notices:
         say(f"notice: {notice}", file=sys.stderr)
-    print(f"report of {len(content.evidence.runs)} runs: {page}")
+    print(f"report of {len(content.evidence.each)} runs: {page}")
 
 
 def watch(results, out, seconds, options):
@@ -79,7 +79,7 @@ def watch(results, out, seconds, options):
                     live = f"Live: {len(now)} results so far; looks again every {seconds:g} s."
                     page, content = write_report(results, out, refresh=max(5, round(seconds)), live=live, cache=cache,
                                                  **options)
-                    say_when(f"{len(content.evidence.runs)} runs: {page}")
+                    say_when(f"{len(content.evidence.each)} runs: {page}")
                     seen = now
             except NoResults as error:
                 if str(error) != seen:

@@ -17,6 +17,7 @@ from fewshot_wsi.foundation.names import check_part
 from fewshot_wsi.foundation.python_config import read_python_config
 from fewshot_wsi.foundation.typed import build, build_all, checked, frozen
 from fewshot_wsi.meta_test.classifiers import protocol_classifier
+from fewshot_wsi.meta_test.seeded import check_seeds, check_unlike, with_seeds
 from lowshot.augmentations import augmentations
 from lowshot.classifiers import classifiers
 from lowshot.grouped import GROUP_WEIGHTS
@@ -52,6 +53,9 @@ class ModelEntry:
     options: dict = field(default_factory=dict)  # --cfg-options of the training command
     novel: tuple = ()                 # base classes it has never seen
     precision: str = "float32"        # of the products that make its features: float32 or bf16
+    pretrain_seeds: tuple = ()        # (0, 1, 2): trained once from each; becomes a model for each: `seeded.with_seeds`
+    recipe: str | None = None         # models of one recipe are trained alike but for pretrain_seed: reported as one
+    pretrain_seed: int | None = None  # seed of its training; None: the protocol's
 
     @property
     def needs_weights(self):
@@ -222,7 +226,7 @@ def build_protocol(data, path="protocol"):
         parts[name] = build_all(kind, data[name], f"{path}: {name}")
     protocol = Protocol(**{**data, **parts}, path=path)
     _check(protocol)
-    return protocol
+    return with_seeds(protocol, _models_of)
 
 
 def _lookup(table, name, what, where):
@@ -259,10 +263,12 @@ def _check(p):
     _lookup(p.sets, p.dictionary.set, "set", f"{p.path}: dictionary")
     base = p.classes_of(p.dictionary.set)
     for name, model in p.models.items():
+        check_seeds(model, f"{p.path}: models.{name}")
         _check_novel(model.novel, len(base), f"{p.path}: models.{name}: novel")
         if model.precision not in PRECISIONS:
             raise UserError(f"{p.path}: models.{name}: precision {model.precision!r}"
                             f"{nearest_known(model.precision, PRECISIONS)}")
+    check_unlike(p)
     for name in p.classifiers:
         p.classifier(name)
     for name, family in p.tasks.items():
@@ -314,6 +320,12 @@ def _check_family(p, name, family):
     _check_methods(p, family, where)
 
 
+def _models_of(pattern, family):
+    """Names that the model of a method stands for: '{novel}' takes each of the novel classes."""
+    return [pattern.replace("{novel}", novel_tag(novel)) for novel in family.novel_classes] or [
+        pattern.replace("{novel}", "")]
+
+
 def _check_methods(p, family, where):
     for method in family.methods:
         if not isinstance(method, tuple) or len(method) != 3 or not all(isinstance(part, str) for part in method):
@@ -326,8 +338,7 @@ def _check_methods(p, family, where):
             _lookup(dict.fromkeys(VARIED), key, "varied setting", where)
             _check_counts(where, **{key: value})
     for model, mode, classifier in (*family.methods, *(variation[:3] for variation in family.variations)):
-        for novel in family.novel_classes or (None,):
-            tag = "" if novel is None else novel_tag(novel)
-            _lookup(p.models, model.replace("{novel}", tag), "model", where)
+        for name in _models_of(model, family):
+            _lookup(p.models, name, "model", where)
         _lookup(dict.fromkeys(modes()), mode, "mode", where)
         p.classifier(classifier)

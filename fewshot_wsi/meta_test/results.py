@@ -200,6 +200,8 @@ def _wrong_parts(data):
     yield from _wrong_values("the result", data, FORMS)
     for part, form in (("config", CONFIG), ("hashes", HASHES), ("sets", SETS)):
         yield from _wrong_values(part, data[part], form)
+    if data["config"].get("recipe") is not None:
+        yield from _wrong_values("config", data["config"], {"recipe": str, "pretrain_seed": int})
     classes = data["classes"]
     if not classes or not all(isinstance(name, str) for name in classes):
         yield "classes are no list of names"

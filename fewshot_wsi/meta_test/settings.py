@@ -191,7 +191,9 @@ class RunSettings(_OfTask):
                  "num_prototypes", "latent", "solver", "sampling", "seed")
         own = {"classifier": self.protocol.classifiers[self.clf]} if self.clf in self.protocol.classifiers else {}
         weight = {} if self.plan.group_weight == "tiles" else {"group_weight": self.plan.group_weight}
-        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}, **own, **weight}
+        model = self.protocol.models.get(self.model)
+        drawn = {"recipe": model.recipe, "pretrain_seed": model.pretrain_seed} if model and model.recipe else {}
+        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}, **own, **weight, **drawn}
 
     @property
     def name(self):

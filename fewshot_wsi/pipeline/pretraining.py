@@ -31,11 +31,14 @@ class Pretraining:
     model: str
     hashes: ImageHashes
     processes: int = 1
-    seed: int = 0
 
     @property
     def spec(self):
         return self.protocol.models[self.model]
+
+    @property
+    def seed(self):
+        return self.protocol.seed if self.spec.pretrain_seed is None else self.spec.pretrain_seed
 
     @property
     def weights(self):
@@ -47,8 +50,9 @@ class Pretraining:
 
     @property
     def work_dir(self):
-        """As published for a config as it is; below the protocol's workdir where options change it."""
-        if self.spec.options:
+        """As published for a config as it is; below the protocol's workdir where options or a seed of its own change
+        it."""
+        if self.spec.options or self.spec.pretrain_seed is not None:
             return Path(self.protocol.workdir, "work_dirs", self.model)
         return Path(work_dir_of(self.spec.config))
 

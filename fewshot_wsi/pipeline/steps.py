@@ -33,7 +33,7 @@ def pretrain_steps(plan):
         if not plan.to_extract(name):
             logger.info(f"pretrain {name}: its features are user-provided, no weights needed")
         elif model.config:
-            yield Pretraining(plan.protocol, name, plan.hashes, plan.processes, plan.protocol.seed).step()
+            yield Pretraining(plan.protocol, name, plan.hashes, plan.processes).step()
         elif model.needs_weights and not weights.exists():
             raise UserError(f"{weights}: no such weights, and the protocol has no training config for {name}; put the "
                             "weights there, or the features below extracted_feats")
@@ -188,7 +188,7 @@ def report_steps(plan):
                                      command=command)
         for notice in content.evidence.notices:
             logger.warning(notice)
-        logger.info(f"report of {len(content.evidence.runs)} runs: {page}")
+        logger.info(f"report of {len(content.evidence.each)} runs: {page}")
 
     yield Step("report", "page", run, lambda: {str(path): file_sha256(path) for path in find_results(results)},
                (out / "report.html",))

@@ -7,7 +7,7 @@ import numpy as np
 from fewshot_wsi.meta_test.origins import novel_warning, origin_warnings
 from fewshot_wsi.report.overview import CLOSED, chance_of, percent, with_half
 from fewshot_wsi.report.published import DIFFERENT, EQUIVALENT, MARGIN, OPEN, match_published
-from fewshot_wsi.report.selection import SANITY, partners, place_of
+from fewshot_wsi.report.selection import SANITY, of_recipes, partners, place_of
 from fewshot_wsi.report.tables import Cell, Column, Table, figure, number_cell, text_cell
 from fewshot_wsi.report.uncertainty import collect_line, not_covered_lines
 from lowshot.comparison import ALPHA, holm
@@ -23,19 +23,25 @@ def comparisons(evidence):
     runs = evidence.runs
     chosen = [(kind, i, j) for key, kind in PLAN for i, j in partners(runs, key)]
     results = [_directed(evidence.pairs, i, j) for _, i, j in chosen]
+    by_seed = [of_recipes([runs[i]], [runs[j]]) for _, i, j in chosen]
+    seeds = any(by_seed)
     adjusted, open_adjusted = holm([found.p for found in results]), _holm_where_known([f.open.p for f in results])
     table = Table("comparisons", "Paired comparisons", (
         "A minus B in points of macro F1, task by task on the same tasks. Closed ± and p speak of further tasks from "
         "these images: t over tasks, and a two-sided sign-flip permutation over tasks. Open ± and p speak of new units "
         "of the same source: t over units. Both p are then corrected for the number of comparisons (Holm over this "
         "table), and the verdict goes by the corrected ones. Won: share of tasks where A is better."
+        + " Over seeds, ± and p speak of other trainings of the two recipes: t over pre-training seeds (Welch's; "
+          "paired where both use the same trainings), not corrected." * seeds
         + _limits(results, evidence.runs, chosen)),
         [Column("Compared", pick=True), Column("Task", pick=True), Column("Novel class", pick=True),
          Column("Shots", ("",)), Column("A"), Column("B"), Column("Difference", ("A − B", "closed ±")),
          Column("open ±", ("",)), Column("Won (%)", ("",)), Column("Tied (%)", ("",)),
          *(Column(name, ("",), over) for over in ("These images", "New units") for name in ("p", "p (Holm)")),
-         Column("Unit"), Column("Verdict", pick=True)])
-    for (kind, i, j), found, holm_p, open_p in zip(chosen, results, adjusted, open_adjusted, strict=True):
+         Column("Unit"), *[Column("±", ("",), "Over seeds"), Column("p", ("",), "Over seeds")] * seeds,
+         Column("Verdict", pick=True)])
+    for (kind, i, j), found, holm_p, open_p, drawn in zip(chosen, results, adjusted, open_adjusted, by_seed,
+                                                          strict=True):
         a, b = runs[i], runs[j]
         closed, opened = found.closed, found.open
         table.rows.append([
@@ -43,7 +49,9 @@ def comparisons(evidence):
             text_cell(a.method), text_cell(b.method), with_half(closed.mean, closed.half),
             number_cell(None if opened.half is None else 100 * opened.half), number_cell(100 * found.won, "{:.1f}"),
             number_cell(100 * found.tied, "{:.1f}"), _p_cell(found.p), _p_cell(holm_p), _p_cell(opened.p),
-            _p_cell(open_p), text_cell(a.unit), text_cell(verdict(closed.mean, holm_p, open_p, a.unit))])
+            _p_cell(open_p), text_cell(a.unit),
+            *[number_cell(drawn and 100 * drawn.half), _p_cell(drawn and drawn.p)] * seeds,
+            text_cell(verdict(closed.mean, holm_p, open_p, a.unit, drawn))])
     return table
 
 
@@ -77,14 +85,18 @@ def _directed(pairs, i, j):
     return replace(found, closed=closed, open=opened, won=1 - found.won - found.tied)
 
 
-def verdict(difference, p, open_p, unit):
-    """What may be said: nothing, something about these images, or something about new units (images, slides, …). p and
-    open_p are corrected for the number of comparisons; open_p is None where it is not known."""
+def verdict(difference, p, open_p, unit, seeds=None):
+    """What may be said: nothing, something about these images, or something about new units (images, slides, …).
+
+    p and open_p are corrected for the number of comparisons; open_p is None where it is not known. seeds:
+    `recipes.OverSeeds` of A minus B, or None.
+    """
     if p >= ALPHA:
         return "no difference shown"
     verdict = "A better" if difference > 0 else "B better"
     beyond = open_p is not None and open_p < ALPHA
-    return f"{verdict}, for new {unit}s too" if beyond else f"{verdict} on these images only"
+    said = f"{verdict}, for new {unit}s too" if beyond else f"{verdict} on these images only"
+    return said if seeds is None or seeds.shown else f"{said}, not shown for other pre-training seeds"
 
 
 def _p_cell(p):
@@ -275,10 +287,13 @@ def in_short(evidence, main, compared, counts):
         found = [evidence.runs[n] for n in grid.cells[stand.best, shots]]
         place = place_of(grid.cells[stand.best, shots], evidence.runs)
         half = "no open interval" if place.open is None else f"open ± {percent(place.open)}"
+        drawn = "" if place.spread is None else f"; SD {percent(place.spread)} over {place.seeds} pre-training seeds"
+        unsure = _listed([m for m in grid.methods if m in stand.seeds and not stand.seeds[m].shown])
         alike, apart = (_listed([m for m in grid.methods if m in others]) for others in (stand.alike, stand.apart))
         lines.append(f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(place.mean)} % macro F1 "
-                     f"({half} for new {found[0].unit}s)"
+                     f"({half} for new {found[0].unit}s{drawn})"
                      + (f"; on these images not distinguishable from it: {alike}" if alike else "")
+                     + (f"; for other pre-training seeds not shown to be better than: {unsure}" if unsure else "")
                      + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
         lines += filter(None, [collect_line(found[0]) if len(found) == 1 else ""])
     lines += not_covered_lines(evidence.runs)
@@ -287,7 +302,7 @@ def in_short(evidence, main, compared, counts):
         of_them = f": {_verdicts(counts)}" if counts["comparable"] else ", so none can be compared"
         lines.append(f"Against the paper: {counts['matched']} of {counts['published']} published tables run, "
                      f"{counts['comparable']} of them on sets of the published size{of_them}.")
-    leaks = [(leak.share, leak, run) for run in evidence.runs for leak in run.leaks if leak.known]
+    leaks = [(leak.share, leak, run) for run in evidence.each for leak in run.leaks if leak.known]
     if leaks:
         share, leak, run = max(leaks, key=lambda item: item[0])
         lifted = "" if leak.f1 is None else (f"; {run.method}, {run.shots}-shot: {percent(leak.f1)} % macro F1 with "
@@ -295,7 +310,7 @@ def in_short(evidence, main, compared, counts):
         lines.append("Leakage: none of what could be checked." if not share else
                      f"Leakage: at most {100 * share:.2g} % of queries are affected ({leak.kind}; {run.evaluation}"
                      f"{lifted}).")
-    unchecked = sorted({leak.kind for run in evidence.runs for leak in run.leaks if not leak.known})
+    unchecked = sorted({leak.kind for run in evidence.each for leak in run.leaks if not leak.known})
     if unchecked:
         lines.append(f"Leakage that could not be checked: {'; '.join(unchecked)} (the section on leakage says why).")
-    return [*lines, *(f"{line}." for line in _origins(evidence.runs))]
+    return [*lines, *(f"{line}." for line in _origins(evidence.each))]

@@ -15,12 +15,25 @@ def percent(value, digits=2):
     return "–" if value is None else figure(100 * value, f"{{:.{digits}f}}")
 
 
-def with_half(mean, closed, opened=None, **options):
-    """'83.04 ± 0.25', with the open half-width as second line where it is given."""
+def with_half(mean, closed, opened=None, place=None, **options):
+    """'83.04 ± 0.25', with the open half-width as second line where it is given, and the spread over the seeds of a
+    `selection.Place` where it has one."""
     text = f"{percent(mean)} ± {percent(closed)}" if closed is not None else percent(mean)
-    sub = "" if opened is None else f"open ± {percent(opened)}"
-    values = tuple(None if v is None else 100 * v for v in (mean, closed, opened))
+    drawn = () if place is None or place.spread is None else (place.spread,)
+    sub = "; ".join([*[f"open ± {percent(opened)}"] * (opened is not None),
+                     *(f"SD {percent(value)} over {place.seeds} seeds" for value in drawn)])
+    values = tuple(None if v is None else 100 * v for v in (mean, closed, opened, *drawn))
     return Cell(text, values, sub, **options)
+
+
+SEEDS = (" SD … over seeds: standard deviation over pre-training seeds of one recipe, whose mean the figure is; the "
+         "intervals speak of these very trainings, the SD of how far another may lie from them.")
+
+
+def parts_of(runs):
+    """Names of a cell's values in a main table, and what its caption says of pre-training seeds."""
+    figures = ("F1", "closed ±", "open ±")
+    return ((*figures, "SD over seeds"), SEEDS) if any(len(run.members) > 1 for run in runs) else (figures, "")
 
 
 def units_of(runs):
@@ -38,14 +51,15 @@ def main_tables(grid, stands, runs):
     """[Table of macro F1, Table of class groups where there are any] of one evaluation. stands: shots -> Standing."""
     members = [runs[n] for numbers in grid.cells.values() for n in numbers]
     averaged = f" Mean over {len(grid.novels)} novel classes." if len(grid.novels) > 1 else ""
-    columns = [Column("Method"), *(Column(f"{s}-shot", ("F1", "closed ±", "open ±"), "F1 (%)") for s in grid.shots)]
+    parts, seeds = parts_of(members)
+    columns = [Column("Method"), *(Column(f"{s}-shot", parts, "F1 (%)") for s in grid.shots)]
     table = Table(f"main_{grid.key}", f"{grid.evaluation}: macro F1", (
         f"Macro F1 in percent.{averaged} Bold: highest in its column; {DAGGER}: a paired test on the same tasks does "
         f"not tell it from the highest on these images (sign-flip permutation over tasks, Holm over the column, "
         f"p ≥ 0.05; for new units the open ± says more)"
         + (f"; {APART}: scored on other tasks than the highest, so not compared" if any(
             stand.apart for stand in stands.values()) else "")
-        + f". {CLOSED} {open_words(members)}"), columns)
+        + f". {CLOSED} {open_words(members)}{seeds}"), columns)
     for method in grid.methods:
         table.rows.append([text_cell(method), *(_main_cell(grid, method, shots, stands[shots], runs)
                                                 for shots in grid.shots)])
@@ -59,11 +73,12 @@ def _main_cell(grid, method, shots, stand, runs):
     if not numbers:
         return Cell("–", (None, None, None))
     place = place_of(numbers, runs)
-    cell = with_half(place.mean, place.closed, place.open, best=method == stand.best,
+    cell = with_half(place.mean, place.closed, place.open, place, best=method == stand.best,
                      mark=DAGGER if method in stand.alike else APART if method in stand.apart else "")
     if grid.complete((method, shots)):
         return cell
-    return Cell(cell.text, cell.values, note=f"{len(numbers)} of {len(grid.novels)} novel classes so far")
+    so_far = f"{len(numbers)} of {len(grid.novels)} novel classes so far"
+    return Cell(cell.text, cell.values, "" if place.spread is None else cell.sub, so_far)
 
 
 def chance_f1(counts):
@@ -82,7 +97,7 @@ def chance_f1(counts):
 
 def chance_of(run):
     """`chance_f1` of a run's tasks."""
-    return chance_f1(np.sum(run.statistics["confusion"], axis=1) // len(run.f1))
+    return chance_f1(np.sum(run.statistics["confusion"], axis=1) // (len(run.f1) * len(run.each)))
 
 
 def _chance_cell(grid, shots, runs):
@@ -96,19 +111,20 @@ def _group_table(grid, runs, members, averaged):
     if not groups:
         return []
     columns = [Column("Method"), Column("Shots", ("",))]
-    columns += [Column(_group_name(name), ("F1", "closed ±", "open ±")) for name in groups]
+    parts, seeds = parts_of(members)
+    columns += [Column(_group_name(name), parts) for name in groups]
     columns += [Column("harmonic mean of the means", ("",))] * (len(groups) > 1)
     table = Table(f"groups_{grid.key}", f"{grid.evaluation}: groups of classes", (
         "Mean F1 of each group of classes, in percent, and two harmonic means of them: per task, then averaged, and "
         f"of the means over tasks, as in the paper, which is never the smaller one.{averaged} {CLOSED} "
-        f"{open_words(members)}"), columns)
+        f"{open_words(members)}{seeds}"), columns)
     for shots in grid.shots:
         for method in grid.methods:
             numbers = grid.cells.get((method, shots))
             if numbers:
                 places = [place_of(numbers, runs, group) for group in groups]
                 table.rows.append([text_cell(method), number_cell(shots, "{}"),
-                                   *(with_half(p.mean, p.closed, p.open) for p in places),
+                                   *(with_half(p.mean, p.closed, p.open, p) for p in places),
                                    *[number_cell(_of_means(numbers, runs))] * (len(groups) > 1)])
     return [table]
 

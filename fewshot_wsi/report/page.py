@@ -38,7 +38,7 @@ def render(content, *, title, protocol=None, report_command="", refresh=None, li
                               trim_blocks=True, lstrip_blocks=True, finalize=_shown)
     environment.filters["percent"] = percent
     environment.filters["shorten"] = lambda value: f"{value:.6g}" if isinstance(value, float) else value
-    runs = content.evidence.runs
+    runs = content.evidence.each
     absent = {"narrow": not content.components.rows, "ablation": not content.ablations.rows,
               "tiles": not content.shown_tasks, "seen": not content.pictures}
     classes_of = [tuple(map(visible, run.classes)) for run in runs]

@@ -5,7 +5,7 @@ never leave it: comparisons, open intervals and leakage are worked out there.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -16,6 +16,7 @@ from fewshot_wsi.meta_test.origins import saw_novel
 from fewshot_wsi.meta_test.results import NoResults, find_results, read_result
 from fewshot_wsi.report.leakage import find_leaks
 from fewshot_wsi.report.paired import resampled_difference
+from fewshot_wsi.report.recipes import Measured, as_one, by_recipe, mean_measured
 from fewshot_wsi.report.variants import name_variants
 from lowshot.augmentations import label_of
 from lowshot.classifiers import shown
@@ -36,7 +37,7 @@ SAY = {"num_prototypes": "K={}", "num_aug_shots": "{} draws", "aug_times": "{} v
 
 @dataclass
 class ReportedRun:
-    """One result, without its predictions. Figures are fractions."""
+    """One result, or the seeds of one recipe, without predictions. Figures are fractions."""
     path: str
     config: dict
     classes: list
@@ -57,7 +58,13 @@ class ReportedRun:
     not_covered: list = field(default_factory=list)  # `Sources.not_covered`
     parts: object = None    # `components.VarianceComponents` of an open interval by the formula
     needed: dict = field(default_factory=dict)  # 'closed', 'open' -> `intervals.tasks_for`
+    members: list = field(default_factory=list)  # ReportedRun of each pre-training seed, where it stands for a recipe
     remark: str = ""        # distinguishes runs of equal settings; see fewshot_wsi.report.variants
+
+    @property
+    def each(self):
+        """The results behind it: those of its seeds, or itself."""
+        return self.members or [self]
 
     @property
     def family(self):
@@ -82,6 +89,8 @@ class ReportedRun:
     @property
     def saw_novel(self):
         """Whether its encoder was trained on the novel class."""
+        if self.members:
+            return any(member.saw_novel for member in self.members)
         return bool(self.sets.get("novel_seen")) or saw_novel(self.config["model"], self.novel)
 
     @property
@@ -116,9 +125,14 @@ class ReportedRun:
 @dataclass
 class Evidence:
     """Everything the report is made from."""
-    runs: list
+    runs: list      # one for all seeds of a recipe
     pairs: dict     # (a, b) -> Comparison of run a minus run b; one order of each pair
     notices: list   # lines about what was left out, and why
+
+    @property
+    def each(self):
+        """ReportedRun of every result, those of the seeds of a recipe one by one."""
+        return [member for run in self.runs for member in run.each]
 
 
 def read_evidence(paths, sources, *, target=None, jobs=1, cache=None, besides=None):
@@ -145,6 +159,9 @@ def read_evidence(paths, sources, *, target=None, jobs=1, cache=None, besides=No
         runs += found
         notices += said
     name_variants(runs)
+    for run in runs:
+        for member in run.members:
+            member.remark = run.remark
     runs, pairs = _in_order(runs, pairs)
     if not runs:
         left_out = f" ({notices[0]}{', …' if len(notices) > 1 else ''})" if notices else ""
@@ -198,7 +215,7 @@ def read_group(paths, sources, target=None):
     """(list of ReportedRun, {(i, j): Comparison}, notices) of results on one task set; i < j are its indices.
 
     A result that does not read, does not fit together, or has other tasks than the first is left out with a notice."""
-    runs, influences, resampled, notices, units, first = [], [], [], [], None, None
+    runs, measured, notices, units, images, first = [], [], [], None, None, None
     for path in paths:
         try:
             result = check(read_result(path))
@@ -212,20 +229,25 @@ def read_group(paths, sources, target=None):
             notices.append(f"left out: {path}: the same run as {same.path}")
             continue
         try:
-            units = units or sources.units(result)
-            run, influence = summarise(result, units, sources, target, _meta(result, notices))
+            if units is None:
+                units = sources.units(result)
+                images = units if units.name == "image" else sources.units(result, "image")
+            found = measure(result, units, images)
+            run = summarise(result, found, units, images, sources, target, _meta(result, notices))
         except (UserError, OSError, *UNFIT) as error:
             notices.append(f"left out: {_named(path, error)}")
             continue
         first = first or result
         runs.append(run)
-        influences.append(influence)
-        resampled.append(result.bootstrap)
+        measured.append(found)
+    runs, measured = _one_a_recipe(runs, measured, units, images, target) if runs else (runs, measured)
+    influences = [found.influences[None] for found in measured]
     places = [(i, j) for j in range(len(runs)) for i in range(j)]
     macros = [run.macro for run in runs]
     compared = compare_many([(macros[i], macros[j]) for i, j in places], units=units,
                             influences=(influences[i] - influences[j] for i, j in places),
-                            resampled=[resampled_difference(resampled[i], resampled[j]) for i, j in places])
+                            resampled=[resampled_difference(measured[i].bootstrap, measured[j].bootstrap)
+                                       for i, j in places])
     return runs, dict(zip(places, compared, strict=True)), notices + sources.notices
 
 
@@ -278,34 +300,58 @@ def _disagreements(result):
         yield "its F1 is not that of its predictions"
 
 
-def summarise(result, units, sources, target=None, meta=None):
-    """(ReportedRun, `influence.Influence` of its macro F1) of one checked result."""
-    ways = len(result.classes)
-    f1, statistics = run_statistics(result.predictions, result.query_labels, ways, result.class_groups,
-                                    result.supports, result.queries)
+def _one_a_recipe(runs, measured, units, images, target):
+    """(runs, Measured of each) with one for all seeds of a recipe."""
+    found, ours = [], []
+    for places in by_recipe(runs):
+        members, one = [runs[n] for n in places], mean_measured([measured[n] for n in places])
+        ours.append(one)
+        if members[0].config.get("recipe") is None:
+            found += members
+            continue
+        run = as_one(members, np.mean([member.f1 for member in members], axis=0), one.scores)
+        found.append(replace(run, **intervals_of(one, units, images, target)))
+    return found, ours
+
+
+def measure(result, units, images):
+    """`recipes.Measured` of one checked result. images: Units in which each image is one."""
+    f1, ways = result.f1, len(result.classes)
     slopes = {name: np.full(f1.shape, 1 / ways) if name is None else _group_slopes(f1, result.class_groups, name)
               for name in (None, *group_scores(f1, result.class_groups))}
     scores = {None: f1.mean(axis=1), **group_scores(f1, result.class_groups)}
     by_query = {name: f1_influence(result.predictions, result.query_labels, slope) for name, slope in slopes.items()}
     influences = {name: units.influence(scores[name], by_query[name]) for name in slopes}
-    bootstrap, parts = result.bootstrap, None
+    by_image = images.influence(scores[None], by_query[None]) if result.bootstrap is None else None
+    return Measured(scores, influences, by_image, result.bootstrap)
+
+
+def intervals_of(measured, units, images, target=None):
+    """The fields of a ReportedRun that are intervals, or made of them: a dict."""
+    scores, influences, bootstrap, parts = measured.scores, measured.influences, measured.bootstrap, None
     if bootstrap is None:
-        images = units if units.name == "image" else sources.units(result, "image")
-        parts = variance_components(scores[None], influences[None], units, images.influence(
-            scores[None], by_query[None]), images)
+        if measured.by_image is not None:
+            parts = variance_components(scores[None], influences[None], units, measured.by_image, images)
         opened = {name: open_interval(scores[name], influence, units) for name, influence in influences.items()}
     else:
         opened = {name: bootstrap_interval(scores[name].mean(), bootstrap, name) for name in influences}
     needed = {} if target is None else {"closed": tasks_for(target, scores[None]), "open": (
         tasks_for(target, scores[None], influences[None], units) if bootstrap is None
         else bootstrap_tasks_for(target, scores[None], bootstrap))}
+    return dict(closed=closed_interval(scores[None]), open=opened.pop(None), group_open=opened, parts=parts,
+                needed=needed)
+
+
+def summarise(result, measured, units, images, sources, target=None, meta=None):
+    """ReportedRun of one checked result. measured: `measure` of it."""
+    f1, statistics = run_statistics(result.predictions, result.query_labels, len(result.classes), result.class_groups,
+                                    result.supports, result.queries)
     sides = {} if units.name == "image" else {"support": units.support, "query": units.query}
     use = {side: use_of_groups(numbers) for side, numbers in sides.items()}
-    run = ReportedRun(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
-                      result.tasks, result.encoder, meta or {}, statistics, f1, closed_interval(scores[None]),
-                      opened.pop(None), opened, units.name, find_leaks(result, sources), use,
-                      sources.not_covered(result), parts, needed)
-    return run, influences[None]
+    return ReportedRun(str(result.path), result.config, result.classes, result.class_groups, result.hashes, result.sets,
+                       result.tasks, result.encoder, meta or {}, statistics, f1, unit=units.name,
+                       leaks=find_leaks(result, sources), group_use=use, not_covered=sources.not_covered(result),
+                       **intervals_of(measured, units, images, target))
 
 
 def _group_slopes(f1, groups, name):

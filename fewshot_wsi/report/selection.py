@@ -3,10 +3,11 @@
 import itertools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from fewshot_wsi.report.recipes import over_seeds, seed_means, spread
 from fewshot_wsi.report.variants import features_of
 from lowshot.classifiers import classifiers
 from lowshot.comparison import ALPHA, compare_many, holm
@@ -14,7 +15,8 @@ from lowshot.comparison import ALPHA, compare_many, holm
 
 @dataclass(frozen=True)
 class Place:
-    """One cell of a main table: the runs of one method at one number of shots, one for each novel class.
+    """One cell of a main table: the runs of one method at one number of shots, one for each novel class. A run stands
+    for all pre-training seeds of its recipe.
 
     Its score is the mean over those runs. `closed` treats their tasks as independent (root of the mean square over
     the root of their number); `open` averages their half-widths, because they share images.
@@ -24,6 +26,8 @@ class Place:
     mean: float | None   # None, as both half-widths, where a run lacks the group that is asked for
     closed: float | None
     open: float | None
+    seeds: int = 0           # pre-training seeds that every run stands for; 0 where they have none or differ
+    spread: float | None = None  # standard deviation over the seeds, of the means over novel classes
 
 
 def place_of(numbers, runs, group=None):
@@ -39,9 +43,10 @@ def place_of(numbers, runs, group=None):
         figures = [run.statistics["groups"][group] for run in chosen]
         means, closed = [f["mean"] for f in figures], [f["ci95"] for f in figures]
         opened = [run.group_open[group].half for run in chosen]
+    of_seeds = seed_means(chosen, group)
     return Place(tuple(numbers), novels, float(np.mean(means)),
                  None if None in closed else math.hypot(*closed) / len(closed),
-                 None if None in opened else float(np.mean(opened)))
+                 None if None in opened else float(np.mean(opened)), len(of_seeds), spread(of_seeds))
 
 
 @dataclass
@@ -102,6 +107,7 @@ class Standing:
     best: str | None
     p: dict        # method -> Holm-adjusted p of its paired comparison with the best
     apart: tuple = ()  # methods with every novel class that were scored on other tasks than the best, so not compared
+    seeds: dict = field(default_factory=dict)  # method -> `recipes.OverSeeds` of the best minus it, where known
 
     @property
     def alike(self):
@@ -121,18 +127,28 @@ def standing(grid, shots, runs):
     best = max(honest or ready, key=lambda m: place_of(grid.cells[m, shots], runs).mean)
     others = [m for m in ready if m != best and same_tasks(grid.cells[m, shots], grid.cells[best, shots], runs)]
     compared = compare_many([(scores[m], scores[best]) for m in others])
+    cells = {m: [runs[n] for n in grid.cells[m, shots]] for m in (best, *others)}
+    by_seed = {m: of_recipes(cells[best], cells[m]) for m in others}
     return Standing(best, dict(zip(others, holm([c.p for c in compared]), strict=True)),
-                    tuple(m for m in ready if m != best and m not in others))
+                    tuple(m for m in ready if m != best and m not in others),
+                    {m: found for m, found in by_seed.items() if found})
+
+
+def of_recipes(a, b):
+    """`recipes.OverSeeds` of the runs `a` minus the runs `b`, one for each novel class; None where seeds are too few.
+    Runs on the same features are the same trainings."""
+    return over_seeds(seed_means(a), seed_means(b), [features_of(run) for run in a] == [features_of(run) for run in b])
 
 
 def best_run(grid, stand, runs):
-    """The run of the highest score among those of the best method of a column, or None where there is no best.
+    """The result of the highest score among those of the best method of a column, or None where there is no best.
 
     stand: Standing of the column of the most shots.
     """
     if stand.best is None:
         return None
-    return max((runs[n] for n in grid.cells[stand.best, grid.shots[-1]]), key=lambda run: run.closed.mean)
+    return max((run for n in grid.cells[stand.best, grid.shots[-1]] for run in runs[n].each),
+               key=lambda run: run.closed.mean)
 
 
 def pooled(numbers, runs):

@@ -52,7 +52,7 @@ class Content:
 def make_content(evidence, sources, target=None, pictures=()):
     """Content from evidence. target: half-width in fractions that `all_runs` counts tasks for; pictures:
     list of `tiles.Tile`."""
-    runs = evidence.runs
+    runs, every = evidence.runs, evidence.each
     grids = selection.grids(runs)
     matches = contrasts.published_matches(runs, sources)
     counts = summarise(matches)
@@ -66,10 +66,10 @@ def make_content(evidence, sources, target=None, pictures=()):
         class_tables=[table for grid in grids for table in overview.class_tables(grid, runs)],
         ablations=ablations.ablation_table(runs), published=contrasts.published_table(matches, counts),
         published_counts=counts,
-        leakage=contrasts.leakage_table(runs), leakage_lines=contrasts.leakage_lines(runs),
+        leakage=contrasts.leakage_table(every), leakage_lines=contrasts.leakage_lines(every),
         sanity=contrasts.sanity_table(runs), components=uncertainty.components_table(runs),
-        all_runs=overview.all_runs(runs, target),
-        provenance=overview.provenance(runs, sources), figures=figures.draw_all(runs, grids, best, matches),
+        all_runs=overview.all_runs(every, target),
+        provenance=overview.provenance(every, sources), figures=figures.draw_all(runs, grids, best, matches),
         shown_tasks=tiles.shown_tasks([run for run in best if run], sources), pictures=pictures)
 
 
@@ -96,8 +96,8 @@ def write_report(paths, out, *, protocol=None, tiles=(), pictures=None, target=N
         write_text(out / "figures" / f"{figure.key}.svg", figure.svg)
         with replacing(out / "figures" / f"{figure.key}.png") as stream:
             stream.write(figure.png)
-    _write_tidy(out / "tidy.csv", evidence.runs)
-    _write_confusion(out / "confusion.csv", evidence.runs)
+    _write_tidy(out / "tidy.csv", evidence.each)
+    _write_confusion(out / "confusion.csv", evidence.each)
     write_json(out / SUMMARY, summary(content))
     name = title or (f"Few-shot evaluation: {protocol.name}" if protocol else "Few-shot evaluation")
     page = render(content, title=name, protocol=protocol and protocol.path, report_command=command, refresh=refresh,
@@ -147,7 +147,7 @@ def summary(content):
     """What programs read: JSON-able dict; F1 and intervals are fractions, as in the results."""
     return {"schema": 1, "notices": content.evidence.notices, "in_short": content.in_short,
             "published": content.published_counts, "tables": sorted(table.key for table in content.tables),
-            "runs": [_run_summary(run, number) for number, run in enumerate(content.evidence.runs, 1)],
+            "runs": [_run_summary(run, number) for number, run in enumerate(content.evidence.each, 1)],
             "comparisons": [{column.label: cell.values[0] if column.parts else cell.text
                              for column, cell in zip(content.comparisons.columns, row, strict=True)}
                             for row in content.comparisons.rows]}
