@@ -1,11 +1,12 @@
 """The outputs of the classifier as a pyramidal OME-TIFF: a channel for each class, a pixel for each cell of the map."""
 
 import io
+import uuid
 
 import numpy as np
 import tifffile
 
-from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.files import arrays_sha256, replacing
 from fewshot_wsi.foundation.names import visible
 
 TILE = 256  # pixels a side of a stored tile; levels are halved until one holds the map
@@ -22,6 +23,7 @@ def write_ome(path, found):
                                                               strict=True)]
     metadata = {"axes": "CYX", "PhysicalSizeX": float(step[0]), "PhysicalSizeXUnit": "µm",
                 "PhysicalSizeY": float(step[1]), "PhysicalSizeYUnit": "µm",
+                "UUID": uuid.uuid5(uuid.NAMESPACE_OID, arrays_sha256(channels=channels)).urn,  # equal maps, equal files
                 "Channel": {"Name": [visible(name) for name in found.classes]}}
     options = dict(tile=(TILE, TILE), photometric="minisblack", compression="zlib")
     stored = io.BytesIO()  # tifffile asks a file for its name, which temporary ones lack
