@@ -8,5 +8,6 @@ setup(
     package_dir={"fewshot_wsi.configs": "configs"},
     package_data={"": ["py.typed", "*.pyi"], "fewshot_wsi.report": ["*.j2", "*.js", "*.css", "*.json"],
                   "fewshot_wsi.labelling": ["*.j2", "*.js", "*.css"],
+                  "fewshot_wsi.slide_maps": ["*.j2", "*.js", "*.css"],
                   "fewshot_wsi.configs": ["**/*.py"]},
 )

@@ -28,6 +28,8 @@ ROOMS = {
 }
 ROOMS["fewshot_wsi.predict"] = ("fewshot_wsi.foundation", "openselfsup", "lowshot", "fewshot_wsi.meta_test",
                                 "fewshot_wsi.pipeline")
+ROOMS["fewshot_wsi.slide_maps"] = tuple(room for room in ROOMS if room not in ("fewshot_wsi.data_checks",
+                                                                              "fewshot_wsi.labelling"))
 ROOMS["fewshot_wsi.commands"] = tuple(ROOMS)
 ON_A_GPU = "lowshot.solvers.many"  # imported where a GPU is used, and nowhere else
 OURS = ("fewshot_wsi", "lowshot", "openselfsup", "benchmarks")

@@ -31,6 +31,7 @@ COMMANDS = {  # name, which is that of the module, of the published script and i
     "select_tiles": "the tiles to label next, and a page to label them on",
     "budget_curve": "F1 against the number of labels a class",
     "predict": "names of unlabelled tiles, by a few labelled ones, and how sure they are",
+    "slide": "a map of whole slides, by a few labelled regions, for QuPath and the browser",
     "visualize": "what encoders see in tiles",
 }
 

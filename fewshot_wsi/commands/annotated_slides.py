@@ -113,8 +113,7 @@ def size_of(name):
         known = sorted(path.stem for path in shipped("configs/encoders/uni.py").parent.glob("*.py"))
         raise UserError(f"--encoder {name}: no preset {file}{nearest_known(name, known)}")
     preset = load_preset(str(file))
-    side = preset.resize if isinstance(preset.resize, int) else max(preset.resize or preset.input_size)
-    return dict(tile=side, target_mpp=preset.mpp)
+    return dict(tile=preset.tile, target_mpp=preset.mpp)
 
 
 def matched(args):

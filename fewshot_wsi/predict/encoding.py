@@ -92,20 +92,17 @@ def check_same_encoder(one, other, what, where):
                         "weights and preprocessing")
 
 
-class TileRows:
+class EncodedRows:
     """Tiles as rows of features: blocks of `block` rows, computed when they are read.
 
-    names: paths below root. UserError: an image is missing.
+    tiles: an object whose `get(row)` is the tile as (H, W, 3) uint8 after the pipeline of `choice`, or a BrokenImage.
     """
 
-    def __init__(self, names, root, choice, listed_in):
-        self.names, self.choice = tuple(names), choice
-        self.tiles = ListedTiles(self.names, Path(root), choice.recipe.pipeline)
-        self.block = choice.recipe.batch_size
-        check_present(self.tiles, listed_in)
+    def __init__(self, tiles, count, choice):
+        self.tiles, self.count, self.choice, self.block = tiles, count, choice, choice.recipe.batch_size
 
     def __len__(self):
-        return len(self.names)
+        return self.count
 
     def rows_of(self, number):
         return range(number * self.block, min((number + 1) * self.block, len(self)))
@@ -113,16 +110,6 @@ class TileRows:
     @property
     def encoder(self):
         return self.choice.identity
-
-    @cached_property
-    def identity(self):
-        """Hash of names, contents of the images and encoder."""
-        hashes = self.tiles.hashes_now(range(len(self)))
-        return json_sha256([self.names, hashes, self.encoder])
-
-    def hashes(self):
-        """SHA-256 of each image file."""
-        return self.tiles.hashes_now(range(len(self)))
 
     def read(self, numbers):
         """Yield (number, features (b, D) float32 of unit length, {place: why there is none}) of blocks, in order."""
@@ -140,3 +127,21 @@ class TileRows:
                     features.append(part)
                     count += len(part)
                 yield number, unit_length(np.concatenate(features))[0], faults
+
+
+class TileRows(EncodedRows):
+    """Image files as rows of features. names: paths below root. UserError: an image is missing."""
+
+    def __init__(self, names, root, choice, listed_in):
+        self.names = tuple(names)
+        super().__init__(ListedTiles(self.names, Path(root), choice.recipe.pipeline), len(self.names), choice)
+        check_present(self.tiles, listed_in)
+
+    @cached_property
+    def identity(self):
+        """Hash of names, contents of the images and encoder."""
+        return json_sha256([self.names, self.hashes(), self.encoder])
+
+    def hashes(self):
+        """SHA-256 of each image file."""
+        return self.tiles.hashes_now(range(len(self)))

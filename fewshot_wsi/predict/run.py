@@ -59,7 +59,7 @@ def run(request):
         check_output(request.out)
     if request.head is not None:
         head = load_head(request.head)
-        request = replace(request, choice=_choice_of(head, request.choice))
+        request = replace(request, choice=choice_of(head, request.choice))
         queries = _queries(request)
     else:
         supports = read_supports(request.support, request.support_root, request.groups, request.classes)
@@ -80,7 +80,7 @@ def _queries(request):
     return read_queries(request.query, request.choice, request.query_root, request.query_list)
 
 
-def _choice_of(head, given):
+def choice_of(head, given):
     """The encoder of a head, found where it was, or where the command line says it is now."""
     kept = {key: value for key, value in (head.facts.get("choice") or {}).items() if value is not None}
     named = {key: value for key, value in vars(given).items()

@@ -69,6 +69,11 @@ class Preset(BaseModel):
     key_names: str | None = None
     ignored_keys: tuple[str, ...] = ()
 
+    @property
+    def tile(self):
+        """Pixels a side of the tiles that need no resizing."""
+        return self.resize if isinstance(self.resize, int) else max(self.resize or self.input_size)
+
     @field_validator("mean", "std", "mpp", mode="before")
     @classmethod
     def _real(cls, value):
