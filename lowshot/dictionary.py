@@ -21,6 +21,7 @@ from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import InputError
 from fewshot_wsi.foundation.files import arrays_sha256, json_sha256, read_json, write_json, write_npy
 from fewshot_wsi.foundation.seeds import generator
+from lowshot.large_base import NOT_FINITE, fit_to_sample, measure_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ CONSTRUCT = "python wsi_workdir/dict_construction.py"
 JITTER = 1e-10            # of the mean variance, added to the diagonal so that a Cholesky factor exists
 SHIFT_CACHE_BYTES = 2**28  # of sampled shifts held in memory
 SHIFT_FILE_LIMIT = 2**29  # bytes; a larger shift bank is rebuilt instead of stored
+SAMPLE_ROWS = 100_000      # from more base features on, k-means runs on a sample of so many
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,34 +110,61 @@ def cholesky_factor(covariance: np.ndarray) -> np.ndarray:
     raise InputError("a covariance of the dictionary is not positive semi-definite; build the dictionary again")
 
 
-def build_dictionary(features: np.ndarray, *, num_prototypes: int = 16, num_shift_vectors: int = 2000,
-                     iterations: int = 20, kmeans_seed: int = 66, seed: int = 0) -> "Dictionary":
+def build_dictionary(features: np.ndarray, *, rows: np.ndarray | None = None, num_prototypes: int = 16,
+                     num_shift_vectors: int = 2000, iterations: int = 20, kmeans_seed: int = 66,
+                     seed: int = 0) -> "Dictionary":
     """Cluster `features` (N, D), of any float type, and measure each cluster.
+
+    rows: (N,) bool, which of them count; None for all. Up to SAMPLE_ROWS are worked on in memory. Of more, k-means runs
+    on a sample of SAMPLE_ROWS from the stream (kmeans_seed, 'dictionary/sample'); then every feature goes to its
+    nearest centre, and prototypes and covariances are of all of them, block by block, so that memory does not grow
+    with N. `how` and a line of information say so.
 
     k-means runs on L2-normalised features in one thread, so that the clusters do not depend on the machine's number
     of threads; prototypes and covariances are of the features as they are. A cluster that stays empty (there are fewer
     different features than prototypes) goes to the end and repeats the first one, which wins every tie.
     ValueError: fewer features than prototypes, or numbers that are not finite.
     """
-    features = np.asarray(features)
+    features = np.asanyarray(features)  # a memory map stays one
+    count = len(features) if rows is None else int(np.count_nonzero(rows))
     if num_prototypes < 1 or num_shift_vectors < 1:
         raise InputError("a dictionary needs at least one prototype and one shift vector")
-    if len(features) < num_prototypes:
-        raise InputError(f"{len(features)} base tiles are too few for {num_prototypes} prototypes; "
+    if count < num_prototypes:
+        raise InputError(f"{count} base tiles are too few for {num_prototypes} prototypes; "
                         "lower --num_prototypes or give more tiles")
-    if not np.isfinite(features).all():
-        raise InputError("the base features hold numbers that are not finite; extract them again")
+    kmeans = KMeans(num_prototypes, n_init=1, max_iter=iterations, random_state=kmeans_seed)
+    how: dict = dict(iterations=iterations, kmeans_seed=kmeans_seed)
     with threadpool_limits(1):
-        kmeans = KMeans(num_prototypes, n_init=1, max_iter=iterations, random_state=kmeans_seed)
-        assigned = kmeans.fit_predict(normalize(features))
-        counts = np.bincount(assigned, minlength=num_prototypes)
-        order = np.argsort(counts == 0, kind="stable")  # the empty ones last
-        clusters = [_measure(features[assigned == k]) for k in order if counts[k]]
-    clusters += [clusters[0]] * (num_prototypes - len(clusters))
-    prototypes, covariances = (np.array(part) for part in zip(*clusters, strict=True))
-    how = dict(iterations=iterations, kmeans_seed=kmeans_seed, counts=counts[order].tolist())
+        if count > SAMPLE_ROWS:
+            fit_to_sample(kmeans, features, rows, SAMPLE_ROWS, kmeans_seed)
+            measured = measure_blocks(kmeans, features, rows)
+            how["kmeans_rows"] = SAMPLE_ROWS
+            logger.info(f"k-means on a seeded sample of {SAMPLE_ROWS:,} of {count:,} features; prototypes and "
+                        "covariances are of all")
+        else:
+            measured = _measure_all(np.asarray(features if rows is None else features[rows]), kmeans)
+    counts, prototypes, covariances = measured
+    order = np.argsort(counts == 0, kind="stable")  # the empty ones last
+    if not counts.all():
+        source = np.where(counts[order] > 0, order, order[0])
+        prototypes, covariances = prototypes[source], covariances[source]
+    how["counts"] = counts[order].tolist()
     made = make_dictionary(prototypes, covariances, num_shift_vectors=num_shift_vectors, seed=seed, how=how)
     return replace(made, n_iter=kmeans.n_iter_)
+
+
+def _measure_all(features, kmeans):
+    """As `measure_blocks`, of features (N, D) in memory to which `kmeans` is fitted first."""
+    if not np.isfinite(features).all():
+        raise InputError(NOT_FINITE)
+    features = features.astype(np.float32) if features.dtype == np.float16 else features
+    assigned = kmeans.fit_predict(normalize(features))
+    counts = np.bincount(assigned, minlength=kmeans.n_clusters)
+    prototypes = np.zeros((kmeans.n_clusters, features.shape[1]))
+    covariances = np.zeros((kmeans.n_clusters, features.shape[1], features.shape[1]))
+    for k in np.flatnonzero(counts):
+        prototypes[k], covariances[k] = _measure(features[assigned == k])
+    return counts, prototypes, covariances
 
 
 def make_dictionary(prototypes: np.ndarray, covariances: np.ndarray, *, num_shift_vectors: int = 2000, seed: int = 0,

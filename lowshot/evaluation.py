@@ -128,13 +128,14 @@ def predict_tasks(classifier: Any, x: np.ndarray, tasks: TaskSet, query_x: np.nd
     stream (tasks.seed, 'latent_aug', tasks.setting, t), alone or among others.
     """
     rows = tasks.support[start:stop]
-    support, labels = x[rows], tasks.support_labels
+    support, labels = np.asarray(x[rows], dtype=np.float32), tasks.support_labels
     if len(views):
         support, labels = with_views(support, rows, views), np.repeat(labels, 1 + len(views))
     if isinstance(classifier, LatentAugmentation):
         base = classifier.dictionary if base is None else base
         classifier, augmentation = classifier.classifier, classifier.shifts(tasks.seed)
-    return predict(classifier, support, labels, query_x[tasks.query[start:stop]], solver=solver, device=device,
+    query = np.asarray(query_x[tasks.query[start:stop]], dtype=np.float32)
+    return predict(classifier, support, labels, query, solver=solver, device=device,
                    augmentation=augmentation, base=base, classes=classes, setting=tasks.setting,
                    task_numbers=np.arange(start, start + len(rows)))
 
@@ -169,7 +170,7 @@ def _features(x, name):
     largest = np.abs(x).max() if x.dtype == np.float64 and x.size else 0
     if 0 < largest < SMALLEST or largest > LARGEST:
         raise InputError(f"{name} reaches {largest:.0e}, but is worked on as float32; scale the features")
-    return x.astype(np.float32, copy=False)
+    return x if x.dtype == np.float16 else x.astype(np.float32, copy=False)
 
 
 def _views(views, x):

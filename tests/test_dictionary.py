@@ -3,8 +3,12 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+import lowshot.dictionary
+import lowshot.large_base
 from fewshot_wsi.foundation.errors import UserError
 from lowshot.dictionary import bank_files, build_dictionary, cholesky_factor, load_dictionary, save_dictionary
 
@@ -198,3 +202,55 @@ def test_the_command_builds_keeps_and_refuses(run, protocol, tmp_path):
     files["json"].unlink()
     assert "user-provided" in run(*command).stderr
     assert run(*command, "--overwrite").returncode == 0
+
+
+def as_published(x, clusters):
+    """(prototypes, covariances) of k-means on all of x at unit length, the definition."""
+    with threadpool_limits(1):
+        assigned = KMeans(clusters, n_init=1, max_iter=20, random_state=66).fit_predict(normalize(x))
+        members = [x[assigned == k].astype(np.float64) for k in range(clusters)]
+        centred = [one - one.mean(axis=0) for one in members]
+        return (np.array([one.mean(axis=0) for one in members]),
+                np.array([one.T @ one / (len(one) - 1) for one in centred]))
+
+
+def test_bases_up_to_the_stated_size_are_clustered_whole_to_the_bit(tmp_path):
+    x = features(4000, 24)
+    np.save(tmp_path / "x.npy", x)
+    made = build(np.load(tmp_path / "x.npy", mmap_mode="r"))
+    prototypes, covariances = as_published(x, 4)
+    np.testing.assert_array_equal(made.prototypes, prototypes)
+    np.testing.assert_array_equal(made.covariances, covariances)
+    assert "kmeans_rows" not in made.how and made.identity == build(x).identity
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("excluded", [False, True])
+def test_a_large_base_has_the_moments_of_all_its_features(tmp_path, monkeypatch, caplog, dtype, excluded):
+    """Above SAMPLE_ROWS k-means sees a sample, here of well-separated blobs, but means and covariances see all rows."""
+    x = (features(5000, 10) + 40).astype(dtype)  # far from the origin: sums of squares alone would cancel
+    np.save(tmp_path / "x.npy", x)
+    rows = np.arange(5000) % 5 != 0 if excluded else None
+    monkeypatch.setattr(lowshot.dictionary, "SAMPLE_ROWS", 1000)
+    monkeypatch.setattr(lowshot.large_base, "BLOCK_BYTES", 8 * 10 * 700)  # 700 rows a block
+    with caplog.at_level("INFO"):
+        made = build(np.load(tmp_path / "x.npy", mmap_mode="r"), rows=rows)
+    kept = x if rows is None else x[rows]
+    assert made.how["kmeans_rows"] == 1000 and f"1,000 of {len(kept):,} features" in caplog.text
+    assert sum(made.how["counts"]) == len(kept)
+    total = np.average(made.prototypes, axis=0, weights=made.how["counts"])
+    np.testing.assert_allclose(total, kept.astype(np.float64).mean(axis=0), rtol=1e-9)
+    unit, centres = normalize(kept.astype(np.float32)), normalize(made.prototypes)
+    nearest = (unit @ centres.T).argmax(axis=1)
+    for k in np.flatnonzero(np.bincount(nearest, minlength=4) == made.how["counts"]):
+        members = kept[nearest == k].astype(np.float64)
+        np.testing.assert_allclose(made.covariances[k], np.cov(members.T), rtol=1e-6, atol=1e-9)
+    assert made.identity == build(x, rows=rows).identity  # in memory or mapped
+
+
+def test_a_large_base_that_is_not_finite_is_refused(monkeypatch):
+    monkeypatch.setattr(lowshot.dictionary, "SAMPLE_ROWS", 100)
+    x = features(500, 10)
+    x[499, 3] = np.inf
+    with pytest.raises(UserError, match="not finite"):
+        build(x)

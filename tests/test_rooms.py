@@ -19,6 +19,7 @@ ROOMS = {
     "fewshot_wsi.prepare_data": ("fewshot_wsi.foundation", "openselfsup", "fewshot_wsi.slides",
                                  "fewshot_wsi.annotations"),
     "fewshot_wsi.data_checks": ("fewshot_wsi.foundation", "openselfsup"),
+    "fewshot_wsi.feature_files": ("fewshot_wsi.foundation", "fewshot_wsi.prepare_data"),
     "fewshot_wsi.meta_test": ("fewshot_wsi.foundation", "lowshot"),
     "fewshot_wsi.report": ("fewshot_wsi.foundation", "lowshot", "fewshot_wsi.meta_test"),
     "fewshot_wsi.labelling": ("fewshot_wsi.foundation", "openselfsup", "lowshot", "fewshot_wsi.meta_test",

@@ -7,6 +7,7 @@ from PIL import Image
 
 from fewshot_wsi.commands import extract
 from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.files import read_json, write_json
 
 RESNET = """kind, architecture = 'resnet', dict(type='ResNet', depth=18)
 resize, crop, interpolation, width = 72, 64, 'bilinear', 512
@@ -113,6 +114,16 @@ def test_rows_of_another_length_are_named_beside_what_else_is_wrong(tiles, tmp_p
     code, said = verified(tiles, tmp_path, capsys, count="40")
     assert code == 1 and "rows are not of unit length (3 … 9), as extraction writes them" in said
     assert "another interpolation (nearest" in said and said.count("\n") == 2
+
+
+def test_rows_that_their_json_calls_raw_may_have_any_length(tiles, tmp_path, capsys):
+    run(tiles, tmp_path, RESNET)
+    np.save(tmp_path / "f/X.npy", 7 * np.load(tmp_path / "f/X.npy"))
+    made = read_json(tmp_path / "f/X.json")
+    for form, agrees in (("raw", True), ("unit", False)):
+        write_json(tmp_path / "f/X.json", {**made, "normalize": form})
+        code, said = verified(tiles, tmp_path, capsys)
+        assert code == (0 if agrees else 1) and ("not of unit length" in said) is not agrees
 
 
 def test_another_layer_is_known_by_its_width(tiles, tmp_path, capsys):

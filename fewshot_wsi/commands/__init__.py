@@ -21,6 +21,8 @@ COMMANDS = {  # name, which is that of the module, of the published script and i
     "publish_model": "a checkpoint fit to hand out",
     "count_parameters": "number of parameters of a config's model",
     "extract": "features of a list's tiles",
+    "import_features": "features of TRIDENT, CLAM, STAMP and others, in the order of a list",
+    "export_features": "features as HDF5, Zarr or Parquet",
     "generate_task": "task files of near-, mixture- and out-domain evaluation",
     "generate_aug_NCT78_task": "task files of the ablations",
     "dict_construction": "base dictionary of latent augmentation",

@@ -1,6 +1,6 @@
 """The feature store: (N, D) arrays on disk, memory-mapped, each beside a JSON that says what made it.
 
-    extracted_feats/<model>/<set>.npy    float32 (N, D), one row an image of the list, unit length
+    extracted_feats/<model>/<set>.npy    (N, D), one row an image of the list; extracted: float32, unit length
     extracted_feats/<model>/<set>.json   provenance: weights, list, config, encoder, hash of the .npy
     extracted_feats/<set>_labels.npy     int64 (N,), shared by all models
 
@@ -40,27 +40,31 @@ IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed",
             "precision")
 ENCODER = ("encoder", "weights_sha256", "config_sha256")  # of these, what says which encoder made features
 PRECISIONS = ("float32", "bf16")  # of a network's products; features are stored as float32 with either
+UNIT, RAW = "unit", "raw"  # `normalize` of a provenance: rows of length 1 (or 0) as published, or as they were made
 _CHUNK = 16384  # rows looked at in one go, so that checks need little memory
+LENGTH_ERROR = 1e-3  # of rows of unit length: what float16 keeps of them
 
 
-def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
+def load_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT, *,
+                  half: bool = False) -> np.ndarray:
     """Features in `path`, checked: (N, D) float32, read-only, memory-mapped (float16 and float64: in memory).
 
-    rows: how many there must be, None for any. made_by: the command that an error names.
+    rows: how many there must be, None for any. made_by: the command that an error names. half: float16 features stay
+    float16 and memory-mapped, for a caller that turns the rows it works on into float32.
     A missing provenance JSON gives one line on stderr. UserError: missing, no 2-D float array, not finite, another
     number of rows, or not the file that its JSON describes. The expensive checks run once per file and process.
     """
     check_features(path, rows, made_by)
     features = read_npy(path)
-    return features if features.dtype == np.float32 else features.astype(np.float32)
+    kept = (np.float32, np.float16) if half else (np.float32,)
+    return features if features.dtype in kept else features.astype(np.float32)
 
 
 def check_features(path: str | Path, rows: int | None = None, made_by: str = EXTRACT) -> tuple[int, int]:
     """(N, D) of features that `load_features` would return, checked block by block; arguments and errors as there."""
     path = Path(path)
     shape = open_features(path, rows, made_by).shape
-    stat = path.stat()
-    _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
+    _checked(path, made_by)
     return shape
 
 
@@ -90,6 +94,11 @@ def row_blocks(path: str | Path, size: int = _CHUNK) -> Iterator[tuple[int, np.n
         yield start, read_npy(path)[start:start + size]
 
 
+def normalization(path: str | Path, made_by: str = EXTRACT) -> str:
+    """UNIT where all rows of the features in `path` have length 1 (or 0), else RAW; looked at once."""
+    return UNIT if _checked(Path(path), made_by) else RAW
+
+
 def load_labels(path: str | Path, num_classes: int | None = None, made_by: str = EXTRACT) -> np.ndarray:
     """Labels in `path`: (N,) int64. UserError: missing, no 1-D whole numbers, or outside [0, num_classes)."""
     labels = _open(Path(path), made_by)
@@ -109,12 +118,18 @@ def load_set(features_path: str | Path, labels_path: str | Path, num_classes: in
     other labels.
     """
     labels = load_labels(labels_path, num_classes, made_by)
-    features = load_features(features_path, len(labels), made_by)
+    return load_labeled(features_path, labels, labels_path, made_by), labels
+
+
+def load_labeled(features_path: str | Path, labels: np.ndarray, source: str | Path, made_by: str = EXTRACT, *,
+                 half: bool = False) -> np.ndarray:
+    """`load_features` for labels (N,) int64 from the file `source`; UserError where the two do not belong together."""
+    features = load_features(features_path, len(labels), made_by, half=half)
     made_with = (read_provenance(features_path) or {}).get("labels_sha256")
     if made_with and made_with != labels_sha256(labels):
-        raise UserError(f"{labels_path}: not the labels that {features_path} was extracted with; the list has changed "
+        raise UserError(f"{source}: not the labels that {features_path} was extracted with; the list has changed "
                         f"since, make both again with {made_by} --overwrite")
-    return features, labels
+    return features
 
 
 def load_views(folder: str | Path, prefix: str, view: int, rows: np.ndarray, made_by: str = EXTRACT) -> np.ndarray:
@@ -197,6 +212,12 @@ def _held_rows(path, made_by):
     return rows.astype(np.int64)
 
 
+def _checked(path, made_by):
+    """Whether all rows have unit length (or are zero); UserError as of `load_features`."""
+    stat = path.stat()
+    return _check_once(str(path), stat.st_mtime_ns, stat.st_size, made_by)
+
+
 @functools.lru_cache(maxsize=1024)
 def _check_once(path, changed, size, made_by):
     """changed and size are the key of the cache: a file that was replaced is checked again."""
@@ -206,11 +227,23 @@ def _check_once(path, changed, size, made_by):
     elif provenance.get("sha256") != file_sha256(path):
         raise UserError(f"{path}: not the file that {provenance_file(path)} describes; make it again with "
                         f"{made_by} --overwrite")
-    for start, features in row_blocks(path):
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    unit = True
+    for start, block in row_blocks(path):
+        bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if bad.size:
             raise UserError(f"{path}: row {start + bad[0]} holds NaN or infinite values; check the weights that made "
                             f"it and make it again with {made_by} --overwrite")
+        unit = unit and are_unit(block)
+    if not unit and (provenance or {}).get("normalize") == UNIT:
+        raise UserError(f"{path}: its JSON says that all rows have unit length, but they have not; make it again with "
+                        f"{made_by} --overwrite")
+    return unit
+
+
+def are_unit(features: np.ndarray) -> bool:
+    """Whether all rows of features (N, D) have length 1 within what float16 keeps of it, or are zero."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1)
+    return bool(((np.abs(lengths - 1) < LENGTH_ERROR) | (lengths == 0)).all())
 
 
 def images_sha256(hashes: Sequence[str]) -> str:

@@ -95,7 +95,8 @@ def _design(path, identity):
 
 @functools.lru_cache(maxsize=4)
 def _features(path, sha256):
-    return np.load(path, mmap_mode="r", allow_pickle=False).astype(np.float32, copy=False)
+    features = np.load(path, mmap_mode="r", allow_pickle=False)
+    return features if features.dtype == np.float16 else features.astype(np.float32, copy=False)
 
 
 @functools.lru_cache(maxsize=1)

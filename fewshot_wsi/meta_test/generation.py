@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import labels_sha256, load_labels
+from fewshot_wsi.foundation.features import labels_sha256
 from fewshot_wsi.foundation.files import file_sha256
-from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, slides_of
+from fewshot_wsi.foundation.lists import groups_of, read_groups, read_list, slides_of
 from fewshot_wsi.foundation.tables import plain_path
-from fewshot_wsi.meta_test.remedies import extract_command, list_command
+from fewshot_wsi.meta_test.stored import set_labels
 from lowshot.grouped import use_of_groups
 from lowshot.sampling import Pool, draw_tasks
 from lowshot.tasks import grouped_meta, load_tasks, make_task_set, save_tasks, warn_of_shortfall
@@ -64,20 +64,6 @@ def pools_of(plan, labels_of=None):
     made = {name: Pool(name, labels[name], images[name], groups.get(name), _slides(plan, name, paths), group_names)
             for name in names}
     return made[family.support], made[family.query]
-
-
-def set_labels(protocol, name):
-    """Labels (N,) int64 of a set, checked against its classes; UserError names what makes them."""
-    path, image_set, classes = protocol.labels_file(name), protocol.set(name), protocol.classes_of(name)
-    if path.exists():
-        model = next(iter(protocol.models), "MODEL")  # any of them
-        return load_labels(path, len(classes), made_by=extract_command(protocol, model, name))
-    if not Path(image_set.list).exists():
-        raise UserError(f"{image_set.list}: no such list of the set {name}, nor its labels {path}; make it with "
-                        f"{list_command(protocol, name)}")
-    labels = read_list(image_set.list, labeled=True).labels
-    check_labels(labels, len(classes), image_set.list)
-    return labels
 
 
 def _paths(plan, labels):

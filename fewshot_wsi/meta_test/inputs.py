@@ -7,7 +7,16 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import features_sha256, labels_sha256, load_set, load_views, read_provenance
+from fewshot_wsi.foundation.features import (
+    RAW,
+    UNIT,
+    are_unit,
+    features_sha256,
+    labels_sha256,
+    load_views,
+    normalization,
+    read_provenance,
+)
 from fewshot_wsi.foundation.files import arrays_sha256, file_sha256, json_sha256, write_npy
 from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.design import make_design
@@ -16,6 +25,7 @@ from fewshot_wsi.meta_test.origins import novel_warning, origin_warnings, saw_no
 from fewshot_wsi.meta_test.remedies import extract_command, views_command
 from fewshot_wsi.meta_test.settings import RunSettings
 from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.meta_test.stored import load_stored
 from fewshot_wsi.meta_test.tree_store import has_features, read_tree_store
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.dictionary import load_dictionary
@@ -67,19 +77,23 @@ class Inputs:
         if self._only_in_tree(s):
             return self._of_tree(s)
         names = (family.support, family.query)
-        (support_labels, xs_hash, dim), (query_labels, xq_hash, query_dim) = (self._set(s, name) for name in names)
+        (support_labels, xs_hash, dim, form), (query_labels, xq_hash, query_dim, query_form) = (
+            self._set(s, name) for name in names)
         if dim != query_dim:
             raise UserError(f"{s.model}: the features of {names[0]} are {dim} wide, those of {names[1]} {query_dim}; "
                             "extract both with the same weights")
+        if form != query_form:
+            raise UserError(f"{s.model}: {_forms(*zip(names, (form, query_form), strict=True))}; scale both alike "
+                            "(import_features.py --normalize)")
         tasks = self._tasks(s, support_labels, query_labels)
-        dictionary, base = self._dictionary(s, dim) if s.uses_dictionary else (None, None)
+        dictionary, base = self._dictionary(s, dim, form) if s.uses_dictionary else (None, None)
         hashes = _hashes(tasks, xs_hash, xq_hash, support_labels, query_labels, dictionary)
         if s.aug_times > 1:
-            hashes["views"] = self._views(s, np.unique(tasks.support), dim)
+            hashes["views"] = self._views(s, np.unique(tasks.support), dim, form)
         views = max(1, s.aug_times)
         bounds = chunk_bounds(tasks.num_tasks, tasks.support.shape[1] * views, dim)
-        run = PreparedRun(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes, base), bounds)
-        return run if s.open == "formula" else self._with_design(run, dim)
+        run = PreparedRun(s, tasks, self._job(s, tasks, hashes), self._head(s, tasks, hashes, base, form), bounds)
+        return run if s.open == "formula" else self._with_design(run, dim, form)
 
     def _only_in_tree(self, s):
         """Whether the authors' task tree is all there is: it holds the features, and the store of them is not there."""
@@ -93,7 +107,8 @@ class Inputs:
         """PreparedRun of a tree alone; its features are put beside the results."""
         tree = self._once(("store", s.plan.path, s.model, s.num_task), lambda: read_tree_store(
             s.plan, self._stem(s.plan), s.model))
-        dictionary, base = self._dictionary(s, tree.support.features.shape[1]) if s.uses_dictionary else (None, None)
+        dim, form = self._shape_of_tree(s, tree)
+        dictionary, base = self._dictionary(s, dim, form) if s.uses_dictionary else (None, None)
         hashes = _hashes(tree.tasks, tree.support.sha256, tree.query.sha256, tree.support.labels, tree.query.labels,
                          dictionary)
         files = {}
@@ -102,20 +117,28 @@ class Inputs:
             if not path.exists():
                 write_npy(path, found.features)
             files[f"{side}_features"] = (_absolute(path), found.sha256)
-        head = self._head(s, tree.tasks, hashes, base)
+        head = self._head(s, tree.tasks, hashes, base, form)
         if not tree.listed:  # then rows are numbers of this tree, not those of the lists
             head["sets"] |= {f"{side}_{key}": None for side in ("support", "query") for key in ("list", "groups")}
         self._warn_once(f"{s.plan.path.parent}: features and labels are those inside the task tree; nothing else says "
                         "what they were made of")
         if s.open != "formula":
             self._warn_once(f"{s.plan.setting}: no bootstrap, it draws tiles that a task tree does not hold")
-        bounds = chunk_bounds(tree.tasks.num_tasks, tree.tasks.support.shape[1], tree.support.features.shape[1])
+        bounds = chunk_bounds(tree.tasks.num_tasks, tree.tasks.support.shape[1], dim)
         return PreparedRun(s, tree.tasks, replace(self._job(s, tree.tasks, hashes), **files), head, bounds)
+
+    def _shape_of_tree(self, s, tree):
+        """(width of the features, whether 'unit' or 'raw') of a TreeStore."""
+        forms = [UNIT if are_unit(side.features) else RAW for side in (tree.support, tree.query)]
+        if forms[0] != forms[1]:
+            raise UserError(f"{s.plan.path.parent}: {_forms(*zip(('supports', 'queries'), forms, strict=True))}; "
+                            "bring tasks whose features are scaled alike")
+        return tree.support.features.shape[1], forms[0]
 
     def _stem(self, plan):
         return self._once(("tree", plan.path), lambda: legacy.tree_stem(plan))
 
-    def _with_design(self, run, dim):
+    def _with_design(self, run, dim, form):
         """The run with what its bootstrap draws from; without it, and a notice, where there are too few units."""
         s, sets = run.settings, run.head["sets"]
 
@@ -131,7 +154,7 @@ class Inputs:
         if design is None:
             return run
         if s.aug_times > 1:  # a resample draws any tile of the set
-            self._views(s, np.arange(len(design.support.labels)), dim)
+            self._views(s, np.arange(len(design.support.labels)), dim, form)
         path = run.folder / f"design.{design.identity[:16]}.npz"
         return replace(run, design=design, job=replace(run.job, design=(_absolute(path), design.identity)))
 
@@ -144,12 +167,12 @@ class Inputs:
         self._once(("notice", message), lambda: logger.warning(message))
 
     def _set(self, s, name):
-        """(labels (N,), hash of the features, their width) of a set."""
+        """(labels (N,), hash of the features, their width, whether 'unit' or 'raw') of a set."""
         def make():
-            features_file, labels_file = s.protocol.features_file(s.model, name), s.protocol.labels_file(name)
-            features, labels = load_set(features_file, labels_file, len(s.protocol.classes_of(name)),
-                                        extract_command(s.protocol, s.model, name))
-            return labels, features_sha256(features_file), features.shape[1]
+            features, labels = load_stored(s.protocol, s.model, name)
+            path = s.protocol.features_file(s.model, name)
+            form = normalization(path, extract_command(s.protocol, s.model, name))
+            return labels, features_sha256(path), features.shape[1], form
         return self._once(("set", s.protocol.workdir, s.model, name), make)
 
     def _tasks(self, s, support_labels, query_labels):
@@ -189,7 +212,7 @@ class Inputs:
         check_rows(tasks.query, query_labels, tasks.query_labels, f"{plan.path}, query")
         return tasks
 
-    def _dictionary(self, s, dim):
+    def _dictionary(self, s, dim, form):
         """(identity of the dictionary, file of its base features where they are from no set of the protocol)."""
         folder, spec = s.dictionary_folder, s.protocol.dictionary
 
@@ -198,6 +221,9 @@ class Inputs:
                 raise UserError(f"{folder}: no dictionary of {s.model}; make it with {s.dictionary_command}")
             found = load_dictionary(folder, spec.prefix, s.num_prototypes, dim, s.dictionary_command)
             made_from = found.how.get("features_sha256")
+            if found.how.get("normalize", form) != form:
+                shown = _forms(("its base features", found.how["normalize"]), (f"those of {s.model}", form))
+                raise UserError(f"{folder}: {shown}; build it from features that are scaled as those of the tasks")
             base = s.protocol.features_file(s.model, spec.set)
             if found.how.get("base_file"):
                 self._check_base(s, found)
@@ -221,7 +247,7 @@ class Inputs:
                             f"encoder than those of {s.model} ({', '.join(other)} differ); extract them with the same "
                             "encoder and weights, then build the dictionary again")
 
-    def _views(self, s, rows, dim):
+    def _views(self, s, rows, dim, form):
         """Hash of the augmented views of the tiles `rows`; UserError where one is missing or of another encoder."""
         name, needed = s.family.support, s.aug_times - 1
         folder, prefix = views_of(s.protocol, s.model, name)
@@ -241,6 +267,9 @@ class Inputs:
             if width != dim or (all(weights) and weights[0] != weights[1]):
                 raise UserError(f"{folder}/{prefix}_{view}.npy: made with other weights than the features of {name}; "
                                 f"extract the views again with {command} --overwrite")
+        if normalization(folder / f"{prefix}_0.npy", command) != form:
+            shown = _forms(("the views", UNIT if form == RAW else RAW), (f"the features of {name}", form))
+            raise UserError(f"{folder}: {shown}; extract both alike")
         listed = folder / f"{prefix}_rows.npy"
         held = file_sha256(listed) if listed.exists() else None
         return json_sha256([held, *(features_sha256(folder / f"{prefix}_{view}.npy") for view in range(needed))])
@@ -271,9 +300,10 @@ class Inputs:
             save_tasks(path, tasks)
         return path
 
-    def _head(self, s, tasks, hashes, base):
+    def _head(self, s, tasks, hashes, base, form):
         protocol, family = s.protocol, s.family
-        sets, named = {}, tasks.meta.get("groups", (None, None))  # a table given to generate_task.py comes first
+        named = tasks.meta.get("groups", (None, None))  # a table given to generate_task.py comes first
+        sets = {"normalize": form}
         for side, name, groups in zip(("support", "query"), (family.support, family.query), named, strict=True):
             listed = protocol.set(name)
             sets |= {side: name, f"{side}_list": listed.list, f"{side}_groups": groups or listed.groups,
@@ -286,6 +316,8 @@ class Inputs:
             sets["novel_seen"] = True
             self._warn_once(novel_warning(s.model, s.task, ", ".join(s.classes[label] for label in s.novel)))
         encoder = read_provenance(protocol.features_file(s.model, family.support))
+        if form == RAW:
+            self._warn_once(f"{s.model}: its features are raw, not of unit length as published; results say so")
         for line in origin_warnings(s.model, encoder, sets):
             self._warn_once(line)
         return {"evaluation": EVALUATION, "config": s.config, "classes": list(s.classes),
@@ -300,6 +332,11 @@ def _hashes(tasks, support_features, query_features, support_labels, query_label
     return {"tasks": tasks.identity, "support_features": support_features, "query_features": query_features,
             "support_labels": labels_sha256(support_labels), "query_labels": labels_sha256(query_labels),
             "dictionary": dictionary}
+
+
+def _forms(*named):
+    """How features are scaled, in words, of (name, 'unit' or 'raw') pairs."""
+    return ", ".join(f"{name} {'have unit length' if form == UNIT else 'are raw'}" for name, form in named)
 
 
 def _absolute(path):

@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import labels_sha256, load_features, load_set, load_views
+from fewshot_wsi.foundation.features import labels_sha256, load_features, load_views
 from fewshot_wsi.foundation.files import replacing
 from fewshot_wsi.meta_test.protocol import SAMPLING
 from fewshot_wsi.meta_test.remedies import extract_command
+from fewshot_wsi.meta_test.stored import load_stored
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.tasks import check_rows, make_task_set, task_stem
 
@@ -186,7 +187,7 @@ class _RowFinder:
         stored = self.protocol.features_file(self.model, name)
         if name not in self.tables:
             rows = load_features(stored, made_by=extract_command(self.protocol, self.model, name))
-            self.tables[name] = {row_digest(row): i for i, row in enumerate(rows)}
+            self.tables[name] = {row_digest(row.astype(np.float32)): i for i, row in enumerate(rows)}
         try:
             return np.array([self.tables[name][row_digest(row)] for row in np.asarray(features, dtype=np.float32)])
         except KeyError:
@@ -206,19 +207,18 @@ def export(plan, tasks, model, threads=1, views=None):
     support tile (0: none). Returns the folder.
     """
     protocol, family, folder = plan.protocol, plan.family, plan.path.parent
-    (xs, ys), (xq, yq) = (load_set(protocol.features_file(model, name), protocol.labels_file(name), len(plan.classes),
-                                   extract_command(protocol, model, name)) for name in (family.support, family.query))
+    (xs, ys), (xq, yq) = (load_stored(protocol, model, name) for name in (family.support, family.query))
     plain = views is not None
     stem = task_stem(len(plan.classes), plan.num_shots, None if plain else plan.tag, plan.sampling)
     file = f"{stem}_aug_{views}" if views else stem if plain else f"{stem}_{model}"
 
     def write(i):
         s, q = tasks.support[i], tasks.query[i]
-        support = xs[s]
+        support, query = (np.asarray(rows, dtype=np.float32) for rows in (xs[s], xq[q]))
         if views:
             seen = [load_views(*views_of(protocol, model, family.support), view, s) for view in range(views)]
             support = np.stack([support, *seen], axis=1)
-        write_arrays(folder / f"task_{i}" / f"{file}.npy", [support, ys[s], xq[q], yq[q]])
+        write_arrays(folder / f"task_{i}" / f"{file}.npy", [support, ys[s], query, yq[q]])
         write_arrays(folder / f"task_{i}" / f"{stem}_idxs.npy", [s.astype(np.int64), q.astype(np.int64)])
 
     with ThreadPoolExecutor(max(1, threads)) as pool:

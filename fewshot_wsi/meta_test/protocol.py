@@ -33,9 +33,9 @@ DEFAULT = "configs/protocols/paper.py"
 class ImageSet:
     """One list of images and how features are made of it."""
     list: str                   # labelled list, `path label` a line
-    root: str                   # folder that the list's paths are relative to
     classes: str                # key of Protocol.classes
-    config: str                 # extraction config
+    root: str = "."             # folder that the list's paths are relative to
+    config: str | None = None   # extraction config; None where all features are ready
     groups: str | None = None   # CSV path,group: patients, originals; for sampling='grouped' and open intervals
     copies: str | None = None   # CSV path,group of images with copies under other names, by tools/check_data.py
     slide: int | None = None    # which component of the path names the slide (0 = first), None where unknown
@@ -56,6 +56,7 @@ class ModelEntry:
     pretrain_seeds: tuple = ()        # (0, 1, 2): trained once from each; becomes a model for each: `seeded.with_seeds`
     recipe: str | None = None         # models of one recipe are trained alike but for pretrain_seed: reported as one
     pretrain_seed: int | None = None  # seed of its training; None: the protocol's
+    features: dict = field(default_factory=dict)  # set: file of ready features (.npy, rows as on its list)
 
     @property
     def needs_weights(self):
@@ -119,6 +120,14 @@ class Protocol:
     def set(self, name):
         return _lookup(self.sets, name, "set", self.path)
 
+    def config_of(self, name):
+        """Extraction config of the set `name`; UserError where it has none, because its features are ready."""
+        config = self.set(name).config
+        if config is None:
+            raise UserError(f"{self.path}: sets.{name} names no extraction config, so no features are made of it; name "
+                            f"its ready features, models.<model>.features = dict({name}='FILE.npy')")
+        return config
+
     def classifier(self, name):
         """Classifier by name, of the project or of this protocol; UserError names the nearest known one."""
         if name in self.classifiers:
@@ -126,7 +135,8 @@ class Protocol:
         return _lookup({**classifiers(), **self.classifiers}, name, "classifier", self.path)
 
     def features_file(self, model, name):
-        return Path(self.workdir, "extracted_feats", model, f"{name}.npy")
+        ready = self.models[model].features if model in self.models else {}
+        return Path(ready[name]) if name in ready else Path(self.workdir, "extracted_feats", model, f"{name}.npy")
 
     def labels_file(self, name):
         return Path(self.workdir, "extracted_feats", f"{name}_labels.npy")
@@ -269,6 +279,11 @@ def _check(p):
             raise UserError(f"{p.path}: models.{name}: precision {model.precision!r}"
                             f"{nearest_known(model.precision, PRECISIONS)}")
     check_unlike(p)
+        for known, file in model.features.items():
+            _lookup(p.sets, known, "set", f"{p.path}: models.{name}: features")
+            if not isinstance(file, str) or not file.endswith(".npy"):
+                raise UserError(f"{p.path}: models.{name}: features.{known} is {file!r}; expected the name of a .npy "
+                                "file (tools/import_features.py makes it from other formats)")
     for name in p.classifiers:
         p.classifier(name)
     for name, family in p.tasks.items():

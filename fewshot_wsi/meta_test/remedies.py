@@ -12,10 +12,14 @@ def command_line(script, *words):
 
 def extract_command(protocol, model, name):
     """Makes the features of `model` for the set `name`, and the set's labels."""
+    if model in protocol.models and name in protocol.models[model].features:
+        return shlex.join(["python", "tools/import_features.py", "IN", "--list", protocol.set(name).list, "--output",
+                           str(protocol.features_file(model, name))])
     if model in protocol.models:
         return command_line("extract.py", *_of_protocol(protocol, model, name))
-    return command_line("extract.py", *_of_files(protocol, model, name), "--config", protocol.set(name).config,
-                        "--output", protocol.features_file(model, name))
+    config = protocol.set(name).config or "CONFIG"
+    return command_line("extract.py", *_of_files(protocol, model, name), "--config", config, "--output",
+                        protocol.features_file(model, name))
 
 
 def views_command(protocol, model, name, count, tasks):

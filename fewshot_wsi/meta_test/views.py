@@ -15,7 +15,7 @@ def views_config(protocol, name):
     """Extraction config of the augmented views of a set, or None where it is not there: the one that the protocol
     names, else that of the set with the prefix of its views in the name."""
     image_set = protocol.set(name)
-    usual = image_set.config.replace(name, views_of(protocol, "", name)[1])
+    usual = (image_set.config or "").replace(name, views_of(protocol, "", name)[1])
     config = image_set.views or (usual if usual != image_set.config else None)
     return config if config and shipped(config).is_file() else None
 

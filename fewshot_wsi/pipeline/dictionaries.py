@@ -8,19 +8,24 @@ import numpy as np
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.features import (
     ENCODER,
+    RAW,
+    UNIT,
     features_sha256,
     labels_sha256,
     load_features,
-    load_set,
+    normalization,
     read_provenance,
 )
 from fewshot_wsi.foundation.files import read_json
 from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.meta_test.protocol import parse_novel
 from fewshot_wsi.meta_test.remedies import extract_command
+from fewshot_wsi.meta_test.stored import load_stored
 from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary, stores_shifts
 
 logger = logging.getLogger(__name__)
+
+_FORMS = {UNIT: "unit length", RAW: "raw"}
 
 
 def make_dictionary(protocol, model, *, novel_class=None, features=None, base_file=None, folder=None, overwrite=False,
@@ -33,33 +38,33 @@ def make_dictionary(protocol, model, *, novel_class=None, features=None, base_fi
     num_prototypes, num_shift_vectors, seed; where None, the protocol's. overwrite: build again.
     """
     if base_file is None:
-        base, inputs = _base_features(protocol, model, features or protocol.dictionary.set, novel_class)
+        base, rows, inputs = _base_features(protocol, model, features or protocol.dictionary.set, novel_class)
     else:
-        base, inputs = _base_from_file(base_file)
+        base, rows, inputs = _base_from_file(base_file)
     settings = _settings(protocol, given)
     folder, prefix = protocol.dictionary_folder(model, tuple(inputs["novel"]), folder), protocol.dictionary.prefix
     path = bank_files(folder, prefix, settings["num_prototypes"])["PROTO"]
     with locked(path):
-        _make(path, folder, prefix, settings, base, inputs, overwrite)
+        _make(path, folder, prefix, settings, base, rows, inputs, overwrite)
 
 
-def _make(path, folder, prefix, settings, base, inputs, overwrite):
+def _make(path, folder, prefix, settings, base, rows, inputs, overwrite):
     if not overwrite and _made_before(folder, prefix, settings, inputs):
         logger.info(f"{path}: made from the same inputs before, kept")
         return
-    dictionary = build_dictionary(base, **settings)
+    dictionary = build_dictionary(base, rows=rows, **settings)
     dictionary.how.update(inputs)
     save_dictionary(folder, prefix, dictionary)
     counts = dictionary.how["counts"]
-    logger.info(f"{path}: {len(dictionary)} prototypes of {len(base)} features, {min(counts)} to {max(counts)} "
-                "a cluster")
+    logger.info(f"{path}: {len(dictionary)} prototypes of {sum(counts)} features ({_FORMS[inputs['normalize']]}), "
+                f"{min(counts)} to {max(counts)} a cluster")
     if min(counts) < 2:
         logger.warning(f"{counts.count(0)} clusters are empty and never used, {counts.count(1)} hold one tile and give "
                        "no shift")
 
 
 def _base_features(protocol, model, name, novel_class):
-    """(features (N, D) without the novel classes, what they were: a dict for the JSON)."""
+    """(features (N, D), which rows are of no novel class, (N,) bool or None, what they were: a dict for the JSON)."""
     classes, path = protocol.classes[protocol.set(name).classes], protocol.features_file(model, name)
     if novel_class is not None:
         novel = parse_novel(novel_class, len(classes))
@@ -67,19 +72,21 @@ def _base_features(protocol, model, name, novel_class):
         novel = protocol.models[model].novel if model in protocol.models else ()
     inputs, make = {"features": name, "novel": sorted(novel)}, extract_command(protocol, model, name)
     if not novel:
-        features = load_features(path, made_by=make)
-        return features, {**inputs, "features_sha256": features_sha256(path), "labels_sha256": None}
-    features, labels = load_set(path, protocol.labels_file(name), len(classes), make)
-    return features[~np.isin(labels, novel)], {**inputs, "features_sha256": features_sha256(path),
-                                               "labels_sha256": labels_sha256(labels)}
+        features = load_features(path, made_by=make, half=True)
+        return features, None, {**inputs, **_facts(path), "labels_sha256": None}
+    features, labels = load_stored(protocol, model, name)
+    return features, ~np.isin(labels, novel), {**inputs, **_facts(path), "labels_sha256": labels_sha256(labels)}
 
 
 def _base_from_file(path):
-    """(features (N, D), what they were: a dict for the JSON)."""
-    features, made = load_features(path), read_provenance(path) or {}
-    return features, {"features": str(Path(path).absolute()), "base_file": True, "novel": [],
-                      "features_sha256": features_sha256(path), "labels_sha256": None,
-                      "encoder": {key: made.get(key) for key in ENCODER}}
+    """(features (N, D), None for all rows, what they were: a dict for the JSON)."""
+    features, made = load_features(path, half=True), read_provenance(path) or {}
+    return features, None, {"features": str(Path(path).absolute()), "base_file": True, "novel": [], **_facts(path),
+                            "labels_sha256": None, "encoder": {key: made.get(key) for key in ENCODER}}
+
+
+def _facts(path):
+    return {"features_sha256": features_sha256(path), "normalize": normalization(path)}
 
 
 def _settings(protocol, given):
@@ -99,7 +106,8 @@ def _made_before(folder, prefix, settings, inputs):
         return False
     found = read_json(files["json"], "description of a dictionary")
     found = {**found, **found.get("how", {})}
-    other = [key for key, value in {**settings, **inputs}.items() if found.get(key) != value]
+    asked = {key: value for key, value in {**settings, **inputs}.items() if key != "normalize"}  # follows from the hash
+    other = [key for key, value in asked.items() if found.get(key) != value]
     if other:
         raise UserError(f"{files['json']}: made with other {', '.join(other)}; build again with --overwrite")
     try:

@@ -109,7 +109,7 @@ def protocol_jobs(request):
         weights = protocol.weights_file(model) if protocol.models[model].needs_weights else None
         for name in request.sets or sets_of(protocol, model):
             image_set = protocol.set(name)
-            recipe = recipe_of(encoder, request.config or image_set.config)
+            recipe = recipe_of(encoder, request.config or protocol.config_of(name))
             job = one_job(recipe, image_set.list, image_set.root, protocol.features_file(model, name), request)
             check_labels(read_list(image_set.list, labeled=True).labels, len(protocol.classes_of(name)),
                          image_set.list)

@@ -167,13 +167,16 @@ class Plan:
         return {key: (most, tuple(files.values())) for key, (most, files) in needed.items()}
 
     def brought_along(self, model, name):
-        """Whether the model's features of a set are there and are used as they are: nothing says what made them, or the
-        weights that would make them again are not there."""
+        """Whether the model's features of a set are used as they are: the protocol names them, or they are there and
+        nothing says what made them, or the weights that would make them again are not there."""
         protocol = self.protocol
+        if name in protocol.models[model].features:
+            return True
         features = protocol.features_file(model, name)
         makeable = not protocol.models[model].needs_weights or protocol.weights_file(model).exists()
         known = provenance_file(features).is_file() and makeable
-        return features.is_file() and protocol.labels_file(name).is_file() and not known
+        return features.is_file() and not known and (
+            protocol.labels_file(name).is_file() or Path(protocol.set(name).list).is_file())
 
     def to_extract(self, model):
         """Names of the sets whose features this plan makes of `model`."""

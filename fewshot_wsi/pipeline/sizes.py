@@ -6,7 +6,8 @@ import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import read_list
-from fewshot_wsi.meta_test.generation import draw, pools_of, set_labels
+from fewshot_wsi.meta_test.generation import draw, pools_of
+from fewshot_wsi.meta_test.stored import set_labels
 
 
 def check_sizes(plan):

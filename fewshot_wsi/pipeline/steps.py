@@ -12,10 +12,11 @@ from fewshot_wsi.foundation.features import (
     remove_blocks,
 )
 from fewshot_wsi.foundation.files import file_sha256, json_sha256, weights_sha256
-from fewshot_wsi.meta_test.generation import make_tasks, set_labels
+from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.protocol import is_preset, parse_novel
 from fewshot_wsi.meta_test.remedies import command_line
 from fewshot_wsi.meta_test.results import find_results
+from fewshot_wsi.meta_test.stored import set_labels
 from fewshot_wsi.meta_test.views import no_views_config, views_config, views_of
 from fewshot_wsi.pipeline.dictionaries import make_dictionary
 from fewshot_wsi.pipeline.listing import check_set
@@ -67,7 +68,7 @@ def _extract_inputs(plan, model, name):
     image_set = plan.protocol.set(name)
     listed = check_set(image_set, len(plan.protocol.classes_of(name)))
     return {**_encoder_inputs(plan.protocol, model), "list": file_sha256(listed.path),
-            "config": json_sha256(resolved_config(image_set.config)),
+            "config": json_sha256(resolved_config(plan.protocol.config_of(name))),
             "images": plan.hashes.of(image_set.root, listed.names)}
 
 

@@ -22,6 +22,7 @@ from fewshot_wsi.foundation.bounded import read_npy
 from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.features import (
     PRECISIONS,
+    UNIT,
     FeatureWriter,
     differences,
     images_sha256,
@@ -150,7 +151,8 @@ def _writer(job, encoder, settings):
         "list": str(job.images.path), "list_sha256": file_sha256(job.images.path),
         "labels_sha256": None if labels is None else labels_sha256(labels if job.rows is None else labels[job.rows]),
         "code_version": code_version(), "config": job.recipe.path, "batch_size": settings.batch_size,
-        "device": encoder.device.type, "precision": getattr(encoder, "precision", PRECISIONS[0]), **_origin(encoder)}
+        "device": encoder.device.type, "precision": getattr(encoder, "precision", PRECISIONS[0]), "normalize": UNIT,
+        **_origin(encoder)}
     if job.view is not None or encoder.name == "random" or encoder.weights_sha256 == "random":
         provenance["seed"] = job.seed
     if job.view is not None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import open_features, unit_length
+from fewshot_wsi.foundation.features import RAW, open_features, read_provenance, unit_length
 from fewshot_wsi.foundation.seeds import generator
 from openselfsup.apis.blocks import CPU_SLICE
 from openselfsup.apis.reading import check_present
@@ -50,8 +50,9 @@ class Verdict:
 def verify(job, encoder, count):
     """Verdict on `count` rows of the features at `job.output`, drawn at random, beside those that `encoder` gives now.
 
-    job: ExtractionJob. UserError: no such features, another number of rows than the list, images that are missing or
-    do not decode.
+    job: ExtractionJob. Rows of another length than 1 are a finding unless their JSON says that they are raw; directions
+    are compared either way. UserError: no such features, another number of rows than the list, images that are
+    missing or do not decode.
     """
     features = open_features(job.output, len(job.tiles))
     check_present(job.tiles, job.images.path)
@@ -59,7 +60,8 @@ def verify(job, encoder, count):
     stored, findings = np.asarray(features[items], dtype=np.float32), []
     if not np.isfinite(stored).all():
         return Verdict(len(items), None, ("rows hold NaN or infinite values",))
-    if (off := _lengths(stored)) is not None:
+    raw = (read_provenance(job.output) or {}).get("normalize") == RAW
+    if not raw and (off := _lengths(stored)) is not None:
         findings.append(off)
     stored = unit_length(stored)[0]
     images = _read(job.tiles, items)
