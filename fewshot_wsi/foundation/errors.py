@@ -1,5 +1,6 @@
 """What a user did wrong is one line and exit code 2; what we did wrong is a traceback."""
 
+import contextlib
 import errno
 import io
 import os
@@ -53,7 +54,9 @@ def _write_by_lines():
     A character that the terminal's encoding lacks is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
+            stream.reconfigure(line_buffering=True, write_through=False)
+            with contextlib.suppress(OSError):  # a terminal whose place cannot be told keeps its own way
+                stream.reconfigure(errors="backslashreplace")
 
 
 def one_line(error: BaseException) -> str:

@@ -278,12 +278,12 @@ def _check(p):
         if model.precision not in PRECISIONS:
             raise UserError(f"{p.path}: models.{name}: precision {model.precision!r}"
                             f"{nearest_known(model.precision, PRECISIONS)}")
-    check_unlike(p)
         for known, file in model.features.items():
             _lookup(p.sets, known, "set", f"{p.path}: models.{name}: features")
             if not isinstance(file, str) or not file.endswith(".npy"):
                 raise UserError(f"{p.path}: models.{name}: features.{known} is {file!r}; expected the name of a .npy "
                                 "file (tools/import_features.py makes it from other formats)")
+    check_unlike(p)
     for name in p.classifiers:
         p.classifier(name)
     for name, family in p.tasks.items():
