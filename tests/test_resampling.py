@@ -148,7 +148,7 @@ def _run(protocol, workers=1, **changes):
 def test_the_result_holds_the_bootstrap_whatever_the_number_of_workers(world):
     outcome, result = _run(world[0])
     found = result.bootstrap
-    assert found.macro.shape == (6,) and found.unit == "group"
+    assert found.macro.shape == (6,) and found.unit == "slide"
     assert set(found.groups) == {"soft", "hard", "harmonic_mean"}
     assert found.macro.std() > 0 and found.macro == pytest.approx((found.groups["soft"] + found.groups["hard"]) / 2)
     first = outcome.path.read_bytes()
@@ -196,7 +196,7 @@ def test_grouped_tasks_have_an_open_interval_by_the_bootstrap_alone(world):
         if way == "formula":
             assert run.open.half is None and "--open bootstrap" in run.open.note
         else:
-            assert run.open.way == "bootstrap" and run.open.half > 0 and run.unit == "group"
+            assert run.open.way == "bootstrap" and run.open.half > 0 and run.unit == "slide"
             assert run.group_open["soft"].half > 0
 
 
@@ -219,7 +219,7 @@ def test_too_few_units_are_said_and_leave_the_run_without(world, capsys, monkeyp
     monkeypatch.setattr(Design, "count", 2)
     outcome, result = _run(world[0])
     assert result.bootstrap is None
-    assert "no bootstrap, a class is sampled from two groups only" in capsys.readouterr().err
+    assert "no bootstrap, a class is sampled from two slides only" in capsys.readouterr().err
     assert _run(world[0])[0].kept
 
 
@@ -278,7 +278,7 @@ def test_command_prints_how_the_interval_of_a_difference_was_made(world, run):
     protocol, _ = world
     a, b = (_run(protocol, clf=clf)[0].path for clf in ("Ridge", "nearest_centroid"))
     done = run("wsi_workdir/compare.py", a, b, "--protocol", protocol.path)
-    assert done.returncode == 0 and "by bootstrap, p " in done.stdout and "new groups" in done.stdout
+    assert done.returncode == 0 and "by bootstrap, p " in done.stdout and "new slides" in done.stdout
 
 
 def test_a_run_says_its_open_interval_and_leaves_standard_output_as_published(world, run):
@@ -290,6 +290,6 @@ def test_a_run_says_its_open_interval_and_leaves_standard_output_as_published(wo
         lines[more] = done.stdout.splitlines(), done.stderr
     interval = bootstrap_interval(read_result(_settings(protocol, num_task=60).result_file).f1.mean(),
                                   read_result(_settings(protocol, num_task=60).result_file).bootstrap)
-    said = f"macro F1 {100 * interval.mean:.2f} ± {100 * interval.half:.2f} is for new groups"
+    said = f"macro F1 {100 * interval.mean:.2f} ± {100 * interval.half:.2f} is for new slides"
     assert len(lines[()][0]) == 9 and said in lines[()][1]
     assert said in lines["--stats",][0][-1] and said not in lines["--stats",][1]
