@@ -7,8 +7,8 @@ from benchmarks.report import draw_result
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.evidence import check
 from fewshot_wsi.report.paired import compare_results
-from fewshot_wsi.report.runs import check
 from lowshot import comparison
 from lowshot.comparison import compare_many, compare_scores, holm
 from lowshot.sign_flip import EXACT, SADDLEPOINT, SAMPLED, sign_flip_p, smallest_p

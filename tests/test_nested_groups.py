@@ -11,8 +11,8 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import read_groups, read_list, read_owners, write_list
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.leakage import find_leaks
-from fewshot_wsi.report.runs import read_evidence
 from fewshot_wsi.report.writing import make_content
 from tests.data_material import make_images
 

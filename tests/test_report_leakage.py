@@ -7,8 +7,8 @@ from fewshot_wsi.foundation.lists import write_list
 from fewshot_wsi.meta_test.protocol import build_protocol
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.leakage import find_leaks
-from fewshot_wsi.report.runs import read_evidence
 from fewshot_wsi.report.tiles import shown_tasks
 
 LABELS = np.repeat([0, 1], 10)  # two classes of ten images in every set here

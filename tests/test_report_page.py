@@ -20,9 +20,9 @@ from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.report import figures, style
 from fewshot_wsi.report.ablations import ABLATED, ablations
 from fewshot_wsi.report.commands import command_of
+from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.figures import method_markers
 from fewshot_wsi.report.overview import chance_f1
-from fewshot_wsi.report.runs import read_evidence
 from fewshot_wsi.report.selection import grids
 from fewshot_wsi.report.writing import write_report
 from lowshot.statistics import f1_scores

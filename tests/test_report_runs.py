@@ -11,11 +11,11 @@ from fewshot_wsi.meta_test.protocol import build_protocol
 from fewshot_wsi.meta_test.results import encode_array, meta_path, read_result
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.report.contrasts import comparisons, in_short
+from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.leakage import f1_without, in_same_task
 from fewshot_wsi.report.overview import main_tables
 from fewshot_wsi.report.paired import compare_results
 from fewshot_wsi.report.published import summarise
-from fewshot_wsi.report.runs import read_evidence
 from fewshot_wsi.report.selection import grids, partners, place_of, standing
 from fewshot_wsi.report.tables import APART
 from lowshot.intervals import closed_interval

@@ -11,8 +11,8 @@ from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import runs_of
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.pipeline.pretraining import Pretraining
+from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.recipes import over_seeds, spread
-from fewshot_wsi.report.runs import read_evidence
 from fewshot_wsi.report.selection import grids, place_of
 from fewshot_wsi.report.writing import write_report
 from lowshot.statistics import t_interval

@@ -14,7 +14,7 @@ from benchmarks.report import draw_result
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.meta_test.results import encode_array, read_result
 from fewshot_wsi.meta_test.sources import Sources
-from fewshot_wsi.report.runs import read_evidence
+from fewshot_wsi.report.evidence import read_evidence
 
 
 def packed(shape, size, dtype="int16"):
@@ -66,8 +66,8 @@ def test_one_bad_result_leaves_the_others(tmp_path, attack):
 def test_what_no_check_foresees_is_left_out_too(tmp_path, monkeypatch):
     """A fault of arithmetic in one result's summary is a notice about that result."""
     good, bad = draw_result(tmp_path), draw_result(tmp_path, model="zz")
-    from fewshot_wsi.report import runs
-    whole = runs.run_statistics
+    from fewshot_wsi.report import measure
+    whole = measure.run_statistics
 
     def fails_once(*arrays):
         if fails_once.calls.pop():
@@ -75,7 +75,7 @@ def test_what_no_check_foresees_is_left_out_too(tmp_path, monkeypatch):
         return whole(*arrays)
 
     fails_once.calls = [True, False]
-    monkeypatch.setattr(runs, "run_statistics", fails_once)
+    monkeypatch.setattr(measure, "run_statistics", fails_once)
     found = read_evidence([tmp_path], Sources())
     assert [run.path for run in found.runs] == [str(good)]
     assert any(str(bad) in notice and "do not fit together" in notice for notice in found.notices)

@@ -17,8 +17,8 @@ from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.results import read_result
 from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan
 from fewshot_wsi.meta_test.sources import Sources
+from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.paired import compare_results
-from fewshot_wsi.report.runs import read_evidence
 from lowshot.intervals import bootstrap_interval
 from lowshot.resampling import Design, Rules, load_design, resample
 from lowshot.sampling import Pool

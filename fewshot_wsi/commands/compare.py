@@ -31,8 +31,8 @@ def main(argv=None):
     from fewshot_wsi.meta_test.protocol import load_protocol
     from fewshot_wsi.meta_test.results import read_result
     from fewshot_wsi.meta_test.sources import Sources
+    from fewshot_wsi.report.evidence import check
     from fewshot_wsi.report.paired import check_same_tasks, compare_results
-    from fewshot_wsi.report.runs import check
     from fewshot_wsi.report.textual import comparison_lines
 
     a, b = check(read_result(args.a)), check(read_result(args.b))

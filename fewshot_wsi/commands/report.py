@@ -67,7 +67,7 @@ def watch(results, out, seconds, options):
     Results that are not there yet are waited for; whatever else is wrong ends it.
     """
     from fewshot_wsi.meta_test.results import NoResults, find_results
-    from fewshot_wsi.report.runs import stamp
+    from fewshot_wsi.report.evidence import stamp
     from fewshot_wsi.report.writing import SUMMARY, write_report
 
     cache, seen, page = {}, None, None

@@ -10,9 +10,9 @@ from fewshot_wsi.foundation.files import replacing, write_json, write_text
 from fewshot_wsi.foundation.names import csv_cell
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.report import ablations, contrasts, figures, overview, selection, tiles, uncertainty
+from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.page import render
 from fewshot_wsi.report.published import summarise
-from fewshot_wsi.report.runs import read_evidence
 from fewshot_wsi.report.tables import to_csv, to_latex, to_markdown
 from fewshot_wsi.report.tiles import encoder_pictures
 
