@@ -45,6 +45,9 @@ def load_pickled(path):
         except pickle.UnpicklingError as error:
             found = _REFUSED.search(str(error))
             name = found and (found[1] or found[2])
+            if "Unsupported operand" in str(error):
+                raise UserError(f"{path}: not a checkpoint, a pickle that torch.save did not write; save it again with "
+                                "torch.save(model.state_dict(), FILE)") from None
             known = name in allowed or f"builtins.{name}" in allowed  # asked for again: the stand-in does not serve
             if name is None or known or not _HARMLESS.fullmatch(name) or len(allowed) == _MOST:
                 what = f"the class {name}" if name else "more than tensors and plain values"
@@ -71,6 +74,10 @@ def _check_start(path):
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise UserError(f"{path}: a web page, not weights; open it in a browser, its title says why, and download the "
                         "file again")
+    if not start.startswith((b"PK", b"\x80")):  # an archive, or the pickle of older versions
+        raise UserError(f"{path}: not a checkpoint, as torch.save writes it; name another file")
+    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: not a readable checkpoint (the file is cut short); copy or make it again")
     if zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as packed:
