@@ -34,6 +34,7 @@ def write_views(protocol, rows=None, count=VIEWS):
     features = np.load(protocol.features_file("enc", "base"))
     noise = np.random.default_rng(8).standard_normal((VIEWS, *features.shape)).astype(np.float32)
     views = features + 0.1 * noise
+    views /= np.linalg.norm(views, axis=2, keepdims=True)
     folder, prefix = views_of(protocol, "enc", "base")
     folder.mkdir(parents=True)
     for k, view in enumerate(views[:count]):
