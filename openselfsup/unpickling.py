@@ -76,9 +76,9 @@ def _check_start(path):
                         "file again")
     if not start.startswith((b"PK", b"\x80")):  # an archive, or the pickle of older versions
         raise UserError(f"{path}: not a checkpoint, as torch.save writes it; name another file")
-    if start.startswith(b"PK") and not zipfile.is_zipfile(path):
-        raise UserError(f"{path}: not a readable checkpoint (the file is cut short); copy or make it again")
-    if zipfile.is_zipfile(path):
+    if start.startswith(b"PK"):
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path}: not a readable checkpoint (the file is cut short); copy or make it again")
         try:
             with zipfile.ZipFile(path) as packed:
                 unpacked = sum(member.file_size for member in packed.infolist())

@@ -9,7 +9,7 @@ import numpy as np
 from fewshot_wsi.annotations.reading import SUFFIXES, annotation_files, read_marked
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import shipped
-from fewshot_wsi.foundation.image_files import same_but_for_case
+from fewshot_wsi.foundation.image_files import refuse_alike
 from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.messages import say
@@ -25,7 +25,7 @@ from fewshot_wsi.prepare_data.cohort import (
     report_notices,
 )
 from fewshot_wsi.prepare_data.cutting import CuttingJob
-from fewshot_wsi.prepare_data.marked import MarkedRegions
+from fewshot_wsi.prepare_data.marked import MarkedRegions, with_tiles
 from fewshot_wsi.prepare_data.own_protocol import OwnSet
 from fewshot_wsi.prepare_data.own_set import add_own_options, check_own_options, publish_own
 from fewshot_wsi.prepare_data.splits import grouped_split
@@ -157,9 +157,7 @@ def class_names(marked, wanted):
         raise UserError(f"--classes: no region of {', '.join(absent) or 'a class given twice'}; the annotations mark "
                         f"{', '.join(sorted(found))}")
     names = tuple(wanted or sorted(found))
-    for one, other in same_but_for_case(names):
-        raise UserError(f"the classes {one!r} and {other!r} differ only in case or in the form of a letter; "
-                        "rename one")
+    refuse_alike(names)
     return names
 
 
@@ -181,14 +179,7 @@ def write(records, names, patients, settings, args):
             for slide, record in sorted(records.items()) for label in range(len(names))
             for tile, region in zip(record["tiles"][label], record["regions"][label], strict=True)]
     paths, labels, groups = (np.array(column) for column in zip(*rows, strict=True))
-    counts = np.bincount(labels, minlength=len(names))
-    for label in np.flatnonzero(counts == 0):
-        say(f"notice: the class {names[label]!r} gives no tile and is left out; lower --purity, --min_tissue or "
-            "--stride to have it", file=sys.stderr)
-    kept = np.flatnonzero(counts)
-    if len(kept) < 2:
-        raise UserError(f"all tiles are of one class, {names[kept[0]]!r}; a classifier needs two")
-    labels, classes = np.searchsorted(kept, labels), tuple(names[label] for label in kept)
+    labels, classes = with_tiles(labels, names, "lower --purity, --min_tissue or --stride to have it")
     held = split(labels, groups, classes, args)
     own = OwnSet(name=args.name, root=(args.out / "data").as_posix(), meta=args.out / "meta", classes=classes,
                  models=args.models, seed=args.seed, mpp=settings.target_mpp,

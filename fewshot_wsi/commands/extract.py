@@ -27,6 +27,7 @@ an interrupted run goes on where it was.
 import argparse
 
 from fewshot_wsi.foundation.features import PRECISIONS
+from fewshot_wsi.foundation.numbers import positive
 from fewshot_wsi.meta_test.protocol import is_preset
 from openselfsup import FIXED_ENCODERS
 
@@ -50,18 +51,18 @@ def parse_args(argv):
     add("--model", nargs="+", metavar="M", help="models of the protocol to extract with")
     add("--sets", nargs="+", metavar="S", help="sets of the protocol (default: those that tasks need of the model)")
     add("--tiles", metavar="DIR", help="folder for a protocol that reads tiles of yours")
-    add("--views", type=_positive, metavar="N", help="number of augmented views (random configs; default 100)")
+    add("--views", type=positive, metavar="N", help="number of augmented views (random configs; default 100)")
     add("--start", type=int, default=0, metavar="K", help="number of the first view")
     add("--rows", nargs="+", metavar="TASKS.npz", help="views of only the support rows of these task files")
     add("--seed", type=int, default=0, help="of views and of the random encoder")
-    add("--batch_size", type=_positive, help="rows computed and stored together (default: the config's)")
-    add("--workers", type=_positive, help="threads that read images (default: the config's, at most one a core)")
+    add("--batch_size", type=positive, help="rows computed and stored together (default: the config's)")
+    add("--workers", type=positive, help="threads that read images (default: the config's, at most one a core)")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto")
     add("--runtime", choices=("torch", "openvino"), default="torch", help="what computes networks on a CPU")
     add("--precision", choices=PRECISIONS, default=PRECISIONS[0], help="of a network's products; bf16 is faster where "
         "the processor or GPU has it (with --protocol: named by its models)")
     add("--trust", action="store_true", help="run weights that are a program (TorchScript)")
-    add("--verify", type=_positive, metavar="N", help="make nothing: compute N rows of ready features again and say "
+    add("--verify", type=positive, metavar="N", help="make nothing: compute N rows of ready features again and say "
         "whether encoder, preprocessing and order agree (exit code 1: they do not)")
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
@@ -113,10 +114,3 @@ def _encoder(text):
     if is_preset(text) or text in FIXED_ENCODERS:
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(FIXED_ENCODERS)}, nor the file of a preset (.py)")
-
-
-def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
-    return number

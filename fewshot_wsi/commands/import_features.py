@@ -21,6 +21,7 @@ from fewshot_wsi.foundation.features import RAW, UNIT
 from fewshot_wsi.foundation.files import write_text
 from fewshot_wsi.foundation.lists import write_list
 from fewshot_wsi.foundation.locks import locked
+from fewshot_wsi.foundation.numbers import above_zero
 from fewshot_wsi.foundation.tables import write_table
 
 EXAMPLE = """examples:
@@ -81,7 +82,7 @@ def parse_args(argv):
     add("--allow_missing", action="store_true", help="leave out tiles of the list that have no features")
     add("--slide", metavar="NAME", help="the slide that the one file is of, where it is named otherwise")
     add("--unit", choices=("px", "um"), help="of coordinates, where a file does not say it: level-0 pixels or microns")
-    add("--mpp", type=_positive, metavar="M", help="microns per pixel of level 0, to convert coordinates in microns")
+    add("--mpp", type=above_zero, metavar="M", help="microns per pixel of level 0, to convert coordinates in microns")
     add("--encoder", metavar="NAME", help="what made the features, for files that do not say it")
     add("--model", metavar="NAME", help="name of the model in the protocol (default: the encoder's, or F)")
     add("--overwrite", action="store_true", help="replace what is there")
@@ -89,10 +90,3 @@ def parse_args(argv):
     if args.output.suffix != ".npy":
         parser.error(f"--output {args.output}: features are written as .npy")
     return args
-
-
-def _positive(text):
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
-    return value

@@ -9,7 +9,9 @@ Exit code: 0 all queries have a class, 1 some could not be read (they are named)
 
 import argparse
 
+from fewshot_wsi.foundation.numbers import natural
 from fewshot_wsi.meta_test.protocol import modes
+from fewshot_wsi.predict.options import add_augmentation_options, add_encoder_options, check_fit_options
 from lowshot.classifiers import classifiers, uses_base
 
 EXAMPLE = """examples:
@@ -48,26 +50,18 @@ def parse_args(argv):
     add("--query_list", metavar="LIST", help="names of the rows of features (default: the list in their JSON)")
     add("--out", metavar="FILE", help="predictions: .csv, or .parquet (needs pyarrow)")
     add = parser.add_argument_group("encoder, for tiles").add_argument
-    add("--encoder", metavar="E", help="preset such as configs/encoders/uni.py, or mean_rgb, color_histogram, random")
-    add("--pretrained", metavar="FILE", help="its weights")
-    add("--config", metavar="FILE", help="extraction config of encoders without a preset (default: 224 pixels)")
+    add_encoder_options(add, "images")
     add("--protocol", metavar="FILE", help="take the encoder of --model from this protocol")
     add("--model", metavar="M", help="model of the protocol")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--runtime", choices=("torch", "openvino"), default="torch", help="what computes networks on a CPU")
-    add("--workers", type=_positive, metavar="N", help="threads that read images")
-    add("--trust", action="store_true", help="run weights that are a program (TorchScript)")
     add = parser.add_argument_group("classifier").add_argument
     add("--clf", choices=tuple(classifiers()), help="default Ridge")
     add("--mode", choices=modes(), help="linear, or latent_aug (default linear)")
     add("--dict", metavar="DIR", help="base dictionary: its folder, or its file <prefix>_PROTO_BANK_<K>.npy")
     add("--base", metavar="FILE.npy", help="make it from these unlabelled features; the queries' own will do")
-    add("--num_prototypes", type=_positive, metavar="K", help="--base: clusters (default 16)")
-    add("--num_aug_shots", type=_positive, metavar="A", help="latent_aug: features a support stands for (default 100)")
-    add("--latent", choices=("sampled", "expected"), help="latent_aug: draws, or their expectation (default sampled)")
-    add("--seed", type=_natural, help="of all draws (default 0)")
+    add_augmentation_options(add, "support")
+    add("--seed", type=natural, help="of all draws (default 0)")
     add("--setting", metavar="TEXT", help="with --number: draws of a task of the engine, as <task>/<file of tasks>")
-    add("--number", type=_natural, metavar="T", help="number of that task (default 0)")
+    add("--number", type=natural, metavar="T", help="number of that task (default 0)")
     add("--coverage", type=float, metavar="P", help="conformal sets that hold the class with this probability, as 0.9")
     add = parser.add_argument_group("kept classifier").add_argument
     add("--save", metavar="DIR", help="keep the fitted classifier")
@@ -83,10 +77,7 @@ def parse_args(argv):
 def _check(parser, args):
     if (args.support is None) == (args.head is None):
         parser.error("give --support, or a kept classifier as --head; not both")
-    if args.head:
-        given = [name for name in FIT if getattr(args, name) is not None]
-        if given:
-            parser.error(f"--{given[0]} belongs to --support; the classifier of --head is fitted already")
+    check_fit_options(parser, args, FIT, "--support")
     if (args.query is None) != (args.out is None) or not (args.query or args.save):
         parser.error("give --query and --out, or --save alone")
     if (args.protocol is None) != (args.model is None) or (args.protocol and args.encoder):
@@ -95,12 +86,6 @@ def _check(parser, args):
     if (args.dict or args.base) and not uses or (args.dict and args.base):
         parser.error("give one of --dict and --base, and that only with --mode latent_aug or a classifier that looks "
                      "at base features")
-    if args.num_prototypes and not args.base:
-        parser.error("--num_prototypes belongs to --base")
-    if (args.num_aug_shots or args.latent) and args.mode in (None, "linear"):
-        parser.error("--num_aug_shots and --latent belong to --mode latent_aug")
-    if args.coverage is not None and not 0 < args.coverage < 1:
-        parser.error("--coverage lies between 0 and 1")
     if args.support_list and not args.support_features:
         parser.error("--support_list belongs to --support_features")
 
@@ -122,16 +107,3 @@ def request_of(args):
             "query_list", "base", "coverage", "head", "save", "out", "overwrite", "quiet")
     return Request(choice, method, classes=tuple(args.classes) if args.classes else None, dictionary=args.dict,
                    num_prototypes=args.num_prototypes or 16, **{name: getattr(args, name) for name in same})
-
-
-def _natural(text):
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 0")
-    return number
-
-
-def _positive(text):
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
-    return int(text)

@@ -12,7 +12,9 @@ Exit code: 0 all slides have a map, 1 some could not be read (they are named at 
 import argparse
 from pathlib import Path
 
+from fewshot_wsi.foundation.numbers import above_zero, positive
 from fewshot_wsi.meta_test.protocol import modes
+from fewshot_wsi.predict.options import add_augmentation_options, add_encoder_options, check_fit_options
 from lowshot.classifiers import classifiers, uses_base
 
 EXAMPLE = """examples:
@@ -43,28 +45,20 @@ def parse_args(argv):
     add("--clf", choices=tuple(classifiers()), help="default logistic_regression, which has probabilities")
     add("--mode", choices=modes(), help="linear, or latent_aug (default linear)")
     add("--base", metavar="FILE.npy", help="latent_aug: unlabelled features of the same encoder")
-    add("--num_prototypes", type=_positive, metavar="K", help="--base: clusters (default 16)")
-    add("--num_aug_shots", type=_positive, metavar="A", help="latent_aug: features a tile stands for (default 100)")
-    add("--latent", choices=("sampled", "expected"), help="latent_aug: draws, or their expectation (default sampled)")
+    add_augmentation_options(add, "tile")
     add("--coverage", type=float, metavar="P", help="keep a conformal threshold in the head, for predict.py")
-    add("--tiles_a_class", type=_positive, metavar="N", help="labelled tiles of each class and slide at most "
+    add("--tiles_a_class", type=positive, metavar="N", help="labelled tiles of each class and slide at most "
         "(default 500)")
     add("--purity", type=float, help="least share of a labelled tile that its class covers (default 0.75)")
     add("--seed", type=int, help="of all draws (default 0)")
     add = parser.add_argument_group("encoder").add_argument
-    add("--encoder", metavar="E", help="preset such as configs/encoders/uni.py, or mean_rgb, color_histogram, random")
-    add("--pretrained", metavar="FILE", help="its weights")
-    add("--config", metavar="FILE", help="extraction config of encoders without a preset (default: 224 pixels)")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    add("--runtime", choices=("torch", "openvino"), default="torch", help="what computes networks on a CPU")
-    add("--workers", type=_positive, metavar="N", help="threads that read tiles")
-    add("--trust", action="store_true", help="run weights that are a program (TorchScript)")
+    add_encoder_options(add, "tiles")
     add = parser.add_argument_group("tiles").add_argument
-    add("--tile", type=_positive, help="pixels a side (default: as the head or the encoder's preset says, else 224)")
-    add("--stride", type=_positive, help="pixels between neighbours (default: a tile)")
-    add("--target_mpp", type=_above_0, help="micrometres a pixel of the tiles (default: as the head or the encoder's "
+    add("--tile", type=positive, help="pixels a side (default: as the head or the encoder's preset says, else 224)")
+    add("--stride", type=positive, help="pixels between neighbours (default: a tile)")
+    add("--target_mpp", type=above_zero, help="micrometres a pixel of the tiles (default: as the head or the encoder's "
         "preset says, else 0.5)")
-    add("--mpp", type=_above_0, help="micrometres a pixel of the slides, whatever they state")
+    add("--mpp", type=above_zero, help="micrometres a pixel of the slides, whatever they state")
     add("--min_tissue", type=float, default=0.5, help="least share of a tile that is tissue (default: %(default)s)")
     add = parser.add_argument
     add("--tiles", action="store_true", help="one square a tile in case.geojson, with its outputs as measurements")
@@ -78,22 +72,13 @@ def parse_args(argv):
 def _check(parser, args):
     if (args.annotations is None) == (args.head is None):
         parser.error("give --annotations, or a kept classifier as --head; not both")
-    if args.head:
-        given = [name for name in FIT if getattr(args, name) is not None]
-        if given:
-            parser.error(f"--{given[0]} belongs to --annotations; the classifier of --head is fitted already")
-    elif not (args.encoder or args.pretrained):
+    check_fit_options(parser, args, FIT, "--annotations")
+    if not (args.head or args.encoder or args.pretrained):
         parser.error("--annotations needs the encoder that turns tiles into features: --encoder, and --pretrained "
                      "where it has weights")
     needs = args.mode not in (None, "linear") or uses_base(args.clf or "Ridge")
     if bool(args.base) != needs:
         parser.error("--base belongs to --mode latent_aug and to classifiers that look at base features, which need it")
-    if args.num_prototypes and not args.base:
-        parser.error("--num_prototypes belongs to --base")
-    if (args.num_aug_shots or args.latent) and args.mode in (None, "linear"):
-        parser.error("--num_aug_shots and --latent belong to --mode latent_aug")
-    if args.coverage is not None and not 0 < args.coverage < 1:
-        parser.error("--coverage lies between 0 and 1")
     if args.purity is not None and not 0.5 < args.purity <= 1:
         parser.error("--purity is above 0.5, so that a tile has one class, and at most 1")
     if not 0 <= args.min_tissue <= 1:
@@ -128,15 +113,3 @@ def slides_of(paths):
 
     listed = [[path] if not path.is_dir() else find_slides(path, SUFFIXES | flat_files.SUFFIXES) for path in paths]
     return tuple(dict.fromkeys(path for found in listed for path in found))
-
-
-def _positive(text):
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1")
-    return int(text)
-
-
-def _above_0(text):
-    if not 0 < float(text) < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
-    return float(text)

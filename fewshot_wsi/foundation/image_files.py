@@ -80,5 +80,22 @@ def same_but_for_case(names: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
+def in_label_order(names: Iterable[str], where: str = "") -> list[str]:
+    """The distinct class names, numbers by value and first, then by code point.
+
+    UserError, which begins with `where`: names that differ only in case or in the form of a letter."""
+    found = sorted(set(names), key=lambda name: (0, int(name), name) if name.isascii() and name.isdigit()
+                   else (1, 0, name))
+    refuse_alike(found, where)
+    return found
+
+
+def refuse_alike(classes: Iterable[str], where: str = "") -> None:
+    """UserError, which begins with `where`: class names that differ only in case or in the form of a letter."""
+    for one, other in same_but_for_case(classes):
+        raise UserError(f"{where}the classes {one!r} and {other!r} differ only in case or in the form of a letter; "
+                        "rename one")
+
+
 def _folded(name):
     return unicodedata.normalize("NFC", name).casefold()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.image_files import find_images, same_but_for_case
+from fewshot_wsi.foundation.image_files import find_images, in_label_order
 from fewshot_wsi.foundation.label_tables import read_label_table
 from fewshot_wsi.foundation.lists import groups_of, read_groups, read_list
 from fewshot_wsi.foundation.tables import plain_path
@@ -55,11 +55,7 @@ def read_supports(path, root=None, groups=None, classes=None):
 
 
 def _class_order(path, labels, classes):
-    present = sorted(set(labels), key=lambda name: (0, int(name), name) if name.isascii() and name.isdigit()
-                     else (1, 0, name))
-    for one, other in same_but_for_case(present):
-        raise UserError(f"{path}: the classes {one!r} and {other!r} differ only in case or in the form of a letter; "
-                        "rename one")
+    present = in_label_order(labels, f"{path}: ")
     if len(present) < 2:
         raise UserError(f"{path}: all supports are of the class {present[0]!r}; a classifier needs at least two")
     if classes is not None and (sorted(classes) != sorted(present)):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.image_files import check_listable, find_images, same_but_for_case
+from fewshot_wsi.foundation.image_files import check_listable, find_images, in_label_order
 from fewshot_wsi.foundation.lists import OWNERS, SPLIT_BY, groups_of, owners_of, read_owners
 from fewshot_wsi.foundation.tables import plain_path, read_table
 
@@ -94,20 +94,13 @@ def number_classes(table, order=None):
     """(labels (N,) int64, class names in label order). order: the expected names, or None: sorted, numbers by value.
 
     UserError: names that differ only in case or in the form of an umlaut; an order that is not that of the classes."""
-    present = sorted(set(table.classes), key=_by_value)
-    for name, other in same_but_for_case(present):
-        raise UserError(f"the classes {name!r} and {other!r} differ only in case or in the form of a letter; "
-                        "rename one folder or label, or give the two different names")
+    present = in_label_order(table.classes)
     order = list(order or present)
     if sorted(order) != sorted(present):
         raise UserError(f"--classes names {', '.join(order)} but the images have {', '.join(present)}; "
                         "name each class once")
     number = {name: label for label, name in enumerate(order)}
     return np.array([number[name] for name in table.classes], dtype=np.int64), tuple(order)
-
-
-def _by_value(name):
-    return (0, int(name), name) if name.isascii() and name.isdigit() else (1, 0, name)
 
 
 def _part(root, path, part):

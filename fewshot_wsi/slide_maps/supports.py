@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.annotations.reading import annotation_files, read_marked
-from fewshot_wsi.annotations.regions import cover
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.image_files import same_but_for_case
+from fewshot_wsi.foundation.image_files import refuse_alike
 from fewshot_wsi.foundation.messages import say
 from fewshot_wsi.predict.supports import Supports
-from fewshot_wsi.prepare_data.cutting import Marks, candidates, choose, regions_of
+from fewshot_wsi.prepare_data.cutting import candidates, choose, regions_of
+from fewshot_wsi.prepare_data.marked import marks_of, with_tiles
 from fewshot_wsi.slide_maps.grid import tissue_grid
 from fewshot_wsi.slide_maps.rows import SlideRows
 from fewshot_wsi.slides.opening import open_slide
@@ -51,8 +51,7 @@ def annotated_supports(files, settings, choice):
         with _naming(path), open_slide(path) as slide:
             marked[path] = read_marked(file, slide)
     classes = tuple(sorted({name for one in marked.values() for name in one.classes}))
-    for one, other in same_but_for_case(classes):
-        raise UserError(f"the classes {one!r} and {other!r} differ only in case or in the form of a letter; rename one")
+    refuse_alike(classes)
     names, labels, groups, features = [], [], [], []
     for path, one in marked.items():
         for notice in one.notices:
@@ -71,10 +70,7 @@ def annotated_supports(files, settings, choice):
 def _tiles_of(path, slide, marked, classes, settings, choice):
     """(for each class its corners, for each class the region of each corner, features in this order)."""
     grid, tissue, ink = tissue_grid(slide, settings)
-    shares = [cover(marked.shapes[name], grid.place) if name in marked.shapes
-              else np.zeros(grid.place.grid, np.float32) for name in classes]
-    marks = Marks(np.stack(shares), tuple(marked.points.get(name, np.empty((0, 2))) for name in classes),
-                  tuple(marked.regions.get(name, []) for name in classes))
+    marks = marks_of(marked, classes, grid.place)
     found = candidates(grid.place, marks, tissue, ink, settings)
     chosen = [choose(corners, settings, path.stem, label) for label, corners in enumerate(found)]
     corners = np.array([corner for own in chosen for corner in own], dtype=np.int64).reshape(-1, 2)
@@ -89,15 +85,10 @@ def _tiles_of(path, slide, marked, classes, settings, choice):
 
 def _supports(files, classes, names, labels, groups, settings):
     where = ", ".join(str(file) for file in files.values())
-    counts = np.bincount(labels, minlength=len(classes))
-    for label in np.flatnonzero(counts == 0):
-        say(f"notice: the class {classes[label]!r} gives no tile and is left out; mark larger regions of it, or lower "
-            "--purity or --min_tissue", file=sys.stderr)
-    kept = np.flatnonzero(counts)
-    if len(kept) < 2:
-        raise UserError(f"{where}: all tiles are of one class, {classes[kept[0]]!r}; a classifier needs two")
+    labels, classes = with_tiles(labels, classes, "mark larger regions of it, or lower --purity or --min_tissue",
+                                 f"{where}: ")
     together = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    return Supports(where, Path(), tuple(names), np.searchsorted(kept, labels), tuple(classes[k] for k in kept),
+    return Supports(where, Path(), tuple(names), labels, classes,
                     np.array([together[group] for group in groups]), True)
 
 
