@@ -52,7 +52,8 @@ def exported(driver, folder):
     from selenium.webdriver.support.ui import WebDriverWait
     driver.find_element("id", "export").click()
     file = folder / "labels.csv"
-    WebDriverWait(driver, 20).until(lambda _: file.exists())
+    # the browser first takes the name with an empty file and moves the whole one there afterwards
+    WebDriverWait(driver, 20).until(lambda _: file.exists() and file.stat().st_size > 0)
     table = read_label_table(file)
     file.unlink()
     return table
