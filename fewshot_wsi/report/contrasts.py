@@ -273,29 +273,44 @@ def _listed(names, most=8):
     return ", ".join([*names[:most], *more])
 
 
+def _standing_sentence(grid, stands, runs):
+    """Which method is highest at the most shots of `grid`, and by how much that is known; "" where none is."""
+    shots = grid.shots[-1]
+    stand = stands[shots]
+    if stand.best is None:
+        return ""
+    numbers = grid.cells[stand.best, shots]
+    place = place_of(numbers, runs)
+    half = "no open interval" if place.open is None else f"open ± {percent(place.open)}"
+    drawn = "" if place.spread is None else f"; SD {percent(place.spread)} over {place.seeds} pre-training seeds"
+    unsure = _listed([m for m in grid.methods if m in stand.seeds and not stand.seeds[m].shown])
+    alike, apart = (_listed([m for m in grid.methods if m in others]) for others in (stand.alike, stand.apart))
+    return (f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(place.mean)} % macro F1 "
+            f"({half} for new {runs[numbers[0]].unit}s{drawn})"
+            + (f"; on these images not distinguishable from it: {alike}" if alike else "")
+            + (f"; for other pre-training seeds not shown to be better than: {unsure}" if unsure else "")
+            + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
+
+
+def _collect_sentence(grid, stands, runs):
+    """What would narrow the interval of the highest method at the most shots of `grid`; "" where that is not known."""
+    shots = grid.shots[-1]
+    numbers = grid.cells.get((stands[shots].best, shots), ())
+    return collect_line(runs[numbers[0]]) if len(numbers) == 1 else ""
+
+
+def sentences_of(grid, stands, runs):
+    """What one evaluation shows, in one or two sentences; none where no method is highest."""
+    found = _standing_sentence(grid, stands, runs), _collect_sentence(grid, stands, runs)
+    return [sentence for sentence in found if sentence]
+
+
 def in_short(evidence, main, compared, counts):
     """Sentences that say what came out, no more than the intervals allow.
 
     main: [(Grid, {shots: Standing})]. counts: `published.summarise` of the matches.
     """
-    lines = []
-    for grid, stands in main:
-        shots = grid.shots[-1]
-        stand = stands[shots]
-        if stand.best is None:
-            continue
-        found = [evidence.runs[n] for n in grid.cells[stand.best, shots]]
-        place = place_of(grid.cells[stand.best, shots], evidence.runs)
-        half = "no open interval" if place.open is None else f"open ± {percent(place.open)}"
-        drawn = "" if place.spread is None else f"; SD {percent(place.spread)} over {place.seeds} pre-training seeds"
-        unsure = _listed([m for m in grid.methods if m in stand.seeds and not stand.seeds[m].shown])
-        alike, apart = (_listed([m for m in grid.methods if m in others]) for others in (stand.alike, stand.apart))
-        lines.append(f"{grid.evaluation}, {shots}-shot: {stand.best} is highest with {percent(place.mean)} % macro F1 "
-                     f"({half} for new {found[0].unit}s{drawn})"
-                     + (f"; on these images not distinguishable from it: {alike}" if alike else "")
-                     + (f"; for other pre-training seeds not shown to be better than: {unsure}" if unsure else "")
-                     + (f"; scored on other tasks, so not compared with it: {apart}" if apart else "") + ".")
-        lines += filter(None, [collect_line(found[0]) if len(found) == 1 else ""])
+    lines = [sentence for grid, stands in main for sentence in sentences_of(grid, stands, evidence.runs)]
     lines += not_covered_lines(evidence.runs)
     lines += verdict_lines(compared)
     if counts["matched"]:

@@ -11,10 +11,11 @@ from fewshot_wsi.report.style import COLOURS, FAINT, INK, MARKERS, colours_of, d
 from lowshot.classifiers import shown
 
 SHOWN_METHODS, SHOWN_GAINS, SHOWN_SERIES = 24, 12, 8  # more would not be readable; captions say so
+ALPHAS = {"open": 0.10, "closed": 0.28}  # of the bands
 BANDS, PANELS = 4, 4  # lines with bands in a panel, panels in a row
 
 
-def _first(grid, method, runs):
+def first_run(grid, method, runs):
     return runs[next(numbers[0] for (m, _), numbers in grid.cells.items() if m == method)]
 
 
@@ -22,7 +23,7 @@ def f1_by_shots(grid, runs):
     """F1 against shots, panels of a few methods of one classifier, bands for both intervals."""
     if len(grid.shots) < 2:
         return None
-    first = {m: _first(grid, m, runs) for m in grid.methods}
+    first = {m: first_run(grid, m, runs) for m in grid.methods}
     panels = _panels(first)
     colours = colours_of({r.family for r in first.values()})
     markers = method_markers(first)
@@ -33,9 +34,9 @@ def f1_by_shots(grid, runs):
             ax.set_visible(False)
         for ax, (title, methods) in zip(axes, panels, strict=False):
             for method in methods:
-                run, name = first[method], _without_classifier(method, first[method])
-                handles.setdefault(name, _shots_line(ax, grid, method, run, runs, colours[run.family], markers[name]))
-            handles.setdefault("chance", _chance_line(ax.axhline, grid, runs))
+                run, name = first[method], without_classifier(method, first[method])
+                handles.setdefault(name, shots_line(ax, grid, method, run, runs, colours[run.family], markers[name]))
+            handles.setdefault("chance", chance_line(ax.axhline, grid, runs))
             ax.set_title(title)
             ax.set_xscale("log")
             ax.set_xticks(grid.shots, [str(s) for s in grid.shots])
@@ -62,13 +63,13 @@ def _panels(first):
     return panels
 
 
-def _chance_line(line, grid, runs):
+def chance_line(line, grid, runs):
     """What guessing reaches, drawn by `line` (axhline or axvline), averaged over the runs of a grid."""
     chance = np.mean([chance_of(runs[n]) for numbers in grid.cells.values() for n in numbers])
     return line(100 * chance, color=FAINT, linestyle=":", linewidth=1.2)
 
 
-def _without_classifier(method, run):
+def without_classifier(method, run):
     return method.replace(f" · {shown(run.config['clf'])[1]}", "", 1)
 
 
@@ -76,22 +77,24 @@ def method_markers(first):
     """Marker of each method without its classifier: those of one encoder and mode differ, in the order they come."""
     seen, markers = {}, {}
     for method, run in first.items():
-        name = _without_classifier(method, run)
+        name = without_classifier(method, run)
         if name not in markers:
             place = seen[key] = seen.get(key := (run.family, run.config["mode"]), -1) + 1
             markers[name] = MARKERS[place % len(MARKERS)]
     return markers
 
 
-def _shots_line(ax, grid, method, run, runs, colour, marker):
+def shots_line(ax, grid, method, run, runs, colour, marker, bands=("open", "closed")):
+    """Draw F1 of a method against shots into `ax`, with `bands` of its intervals; returns the line, for a legend."""
     shots = [s for s in grid.shots if (method, s) in grid.cells]
     places = [place_of(grid.cells[method, s], runs) for s in shots]
     mean = np.array([100 * p.mean for p in places])
     latent = run.config["mode"] != "linear"
-    for halves, alpha in (([p.open for p in places], 0.10), ([p.closed for p in places], 0.28)):
+    for band in bands:
+        halves = [getattr(place, band) for place in places]
         if None not in halves:
             half = 100 * np.array(halves)
-            ax.fill_between(shots, mean - half, mean + half, color=colour, alpha=alpha, linewidth=0)
+            ax.fill_between(shots, mean - half, mean + half, color=colour, alpha=ALPHAS[band], linewidth=0)
     return ax.plot(shots, mean, color=colour, linestyle="-" if latent else "--", marker=marker,
                    markerfacecolor=colour if latent else "white")[0]
 
@@ -152,7 +155,7 @@ def distribution(grid, runs):
                     ax.plot([low, high], [place, place], color=FAINT, linewidth=1)
                     ax.plot([q1, q3], [place, place], color=COLOURS[0], linewidth=5, solid_capstyle="butt")
                     ax.plot(median, place, "|", color=INK, markersize=8, markeredgewidth=1.4)
-            _chance_line(ax.axvline, grid, runs)
+            chance_line(ax.axvline, grid, runs)
             ax.set_title(f"{shots}-shot")
             ax.set_xlabel("macro F1 of a task (%)")
             ax.set_yticks(range(len(methods)), methods, fontsize=8)

@@ -49,7 +49,8 @@ def render(content, *, title, protocol=None, report_command="", refresh=None, li
         marks=MARKS, per_class=PER_CLASS,
         style=Markup(_asset("style.css")), script=Markup(_asset("script.js")),
         sections=[(key, label) for key, label in SECTIONS if not absent.get(key)],
-        notices=content.evidence.notices, published_source=published()["source"],
+        notices=content.evidence.notices, said=" ".join(figure.caption for figure in content.figures["first"]),
+        published_source=published()["source"],
         confusion_labels=[run.label for run in runs],
         confusion_data={"classes": classes, "runs": [[classes.index(own), run.statistics["confusion"]]
                                                      for own, run in zip(classes_of, runs, strict=True)]},

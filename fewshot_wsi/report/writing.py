@@ -9,7 +9,7 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing, write_json, write_text
 from fewshot_wsi.foundation.names import csv_cell
 from fewshot_wsi.meta_test.sources import Sources
-from fewshot_wsi.report import ablations, contrasts, figures, overview, selection, tiles, uncertainty
+from fewshot_wsi.report import ablations, contrasts, figures, first, overview, selection, tiles, uncertainty
 from fewshot_wsi.report.evidence import read_evidence
 from fewshot_wsi.report.page import render
 from fewshot_wsi.report.published import summarise
@@ -69,7 +69,8 @@ def make_content(evidence, sources, target=None, pictures=()):
         leakage=contrasts.leakage_table(every), leakage_lines=contrasts.leakage_lines(every),
         sanity=contrasts.sanity_table(runs), components=uncertainty.components_table(runs),
         all_runs=overview.all_runs(every, target),
-        provenance=overview.provenance(every, sources), figures=figures.draw_all(runs, grids, best, matches),
+        provenance=overview.provenance(every, sources),
+        figures={"first": first.first_figures(stands, runs), **figures.draw_all(runs, grids, best, matches)},
         shown_tasks=tiles.shown_tasks([run for run in best if run], sources), pictures=pictures)
 
 
