@@ -26,8 +26,8 @@ an interrupted run goes on where it was.
 
 import argparse
 
-from fewshot_wsi.foundation.features import PRECISIONS
 from fewshot_wsi.foundation.numbers import positive
+from fewshot_wsi.foundation.provenance import PRECISIONS
 from fewshot_wsi.meta_test.protocol import is_preset
 from openselfsup import FIXED_ENCODERS
 

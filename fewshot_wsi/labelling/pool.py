@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import load_features, read_provenance
+from fewshot_wsi.foundation.features import load_features
 from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import ImageList, read_list
+from fewshot_wsi.foundation.provenance import read_provenance
 
 
 @dataclass(frozen=True, eq=False)

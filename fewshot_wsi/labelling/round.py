@@ -48,7 +48,7 @@ def select(labelling, budget, by=None, clf="Ridge", seed=0):
     """
     x, labeled, rows = labelling.pool.features, labelling.labeled, labelling.rows
     if len(x) - len(rows) > LARGEST_POOL:
-        logger.info(f"chosen from {LARGEST_POOL:,} of {len(x):,} tiles, drawn at random")
+        logger.info(f"chosen from {LARGEST_POOL:,} of {len(x):,} tiles, sampled at random")
     one_class = labeled is not None and len(labeled.classes) < 2
     if labeled is None or one_class or by == "typicality":
         if one_class and by != "typicality":

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.meta_test.protocol import novel_tag
+from fewshot_wsi.meta_test.novel_classes import novel_tag
 from fewshot_wsi.pipeline.drawn import Drawing, draw_all
 from fewshot_wsi.pipeline.listing import check_set, list_folder, write_if_other, write_without_classes
 from fewshot_wsi.pipeline.sizes import check_sizes

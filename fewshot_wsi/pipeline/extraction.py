@@ -11,7 +11,8 @@ from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.foundation.lists import check_labels, read_list, write_list
-from fewshot_wsi.meta_test.protocol import Protocol, is_preset, novel_tag
+from fewshot_wsi.meta_test.protocol import Protocol, is_preset
+from fewshot_wsi.meta_test.runs import runs_of, sets_needed
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
@@ -122,14 +123,7 @@ def protocol_jobs(request):
 
 def sets_of(protocol, model):
     """Names of the sets whose features the protocol's tasks need of `model`, in the protocol's order."""
-    needed = set()
-    for family in protocol.tasks.values():
-        for pattern, mode, clf in family.methods:
-            tags = [novel_tag(novel) for novel in family.novel_classes] or [""]
-            if model in {pattern.replace("{novel}", tag) for tag in tags}:
-                needed |= {family.support, family.query}
-                if mode != "linear" or protocol.classifier(clf).uses_base:
-                    needed.add(protocol.dictionary.set)
+    needed = sets_needed(runs_of(protocol)).get(model, ())
     return [name for name in protocol.sets if name in needed] or list(protocol.sets)
 
 

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import rows_sha256
 from fewshot_wsi.foundation.files import arrays_sha256
+from fewshot_wsi.foundation.provenance import rows_sha256
 from fewshot_wsi.predict.encoding import TileRows
 from fewshot_wsi.predict.head import Head
 from lowshot.augmentations import augmentations
