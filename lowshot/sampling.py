@@ -86,7 +86,7 @@ def draw_tasks(support: "Pool", query: "Pool", classes: Sequence[str], *, shots:
         tasks.append(task)
     if not tasks:
         raise InputError(f"not one task can be sampled by the rule {rule!r} with {shots} shots and {queries} queries a "
-                        f"class from {support.name} and {query.name}; lower them or bring more tiles")
+                        f"class from {support.name} and {query.name}; lower them or add more tiles")
     supports, queries_of = (np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1))
     splits = getattr(draw, "splits", None)
     return SampledTasks(supports, queries_of, left_out,
@@ -104,7 +104,7 @@ def _check_class_sizes(class_rows, classes, needed, pool, what):
         have = len(np.unique(pool.images[rows]))
         if have < needed:
             raise InputError(f"class {name!r} has {have} tiles in {pool.name}, but a task needs {needed} {what} of it; "
-                            "bring more tiles or ask for fewer")
+                            "add more tiles or ask for fewer")
 
 
 def _support_rows(pool, classes, shots, same_slide, repeats):
@@ -158,7 +158,7 @@ class _Distinct(_Published):
         except _TooFewTiles as error:
             raise InputError(f"class {error.args[0]!r}: too few tiles for {self.shots} support and {self.queries} "
                              f"query tiles that all differ (sets {self.support.name}, {self.query.name}); lower them "
-                             "or bring more") from None
+                             "or add more") from None
         self.release(task)
         return task
 
@@ -267,7 +267,7 @@ class _Grouped(_Distinct):
     def too_few(self, name=None):
         return InputError(f"class {(name or self.classes[0])!r}: no split of the groups found that leaves {self.shots} "
                           f"support and {self.queries} query tiles (sets {self.support.name}, {self.query.name}) "
-                          "without a shared group; lower them or bring more groups")
+                          "without a shared group; lower them or add more groups")
 
 
 def _flags(*numbers):

@@ -1,7 +1,7 @@
-"""Name unlabelled tiles: fit a classifier to a few labelled ones, say how good it is, and ask it about the others.
+"""Name unlabelled tiles: fit a classifier to a few labelled ones, estimate how good it is, and let it name the others.
 
-Reads the supports (labelled tiles) and prints first what the classifier is worth by its own supports: leave-one-out
-macro F1 with its interval. Then writes a row a query: class, probability or score of each class, margin (the output of
+Reads the supports (labelled tiles) and prints first the leave-one-out macro F1 of the classifier on its own
+supports, with its interval. Then writes a row a query: class, probability or score of each class, margin (the output of
 the class minus the largest other one), and the three nearest supports; with --coverage also the classes of its
 conformal set and whether it abstains (the set is not one class). A tile that does not decode has a row that says so.
 Finished blocks are kept: the same command continues where it was stopped.
@@ -101,10 +101,10 @@ def _check(parser, args):
 
 
 def request_of(args):
-    """predict.run.Request of the parsed options."""
+    """predict.run.PredictionRequest of the parsed options."""
     from fewshot_wsi.predict.encoding import EncoderChoice, of_protocol
     from fewshot_wsi.predict.fit import Method
-    from fewshot_wsi.predict.run import Request
+    from fewshot_wsi.predict.run import PredictionRequest
 
     seed = args.seed or 0
     choice = EncoderChoice(args.encoder, args.pretrained, args.config, seed, args.device, args.runtime, args.workers,
@@ -115,5 +115,6 @@ def request_of(args):
                     seed, args.setting or "", args.number or 0)
     same = ("support", "support_root", "support_features", "support_list", "groups", "query", "query_root",
             "query_list", "base", "coverage", "head", "save", "out", "overwrite", "quiet")
-    return Request(choice, method, classes=tuple(args.classes) if args.classes else None, dictionary=args.dict,
-                   num_prototypes=args.num_prototypes or 16, **{name: getattr(args, name) for name in same})
+    return PredictionRequest(choice, method, classes=tuple(args.classes) if args.classes else None,
+                             dictionary=args.dict, num_prototypes=args.num_prototypes or 16,
+                             **{name: getattr(args, name) for name in same})

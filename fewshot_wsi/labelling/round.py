@@ -11,7 +11,7 @@ from fewshot_wsi.foundation.label_tables import LabelTable, read_label_table, ro
 from fewshot_wsi.foundation.lists import read_groups
 from fewshot_wsi.foundation.tables import plain_path, write_table
 from fewshot_wsi.labelling.page import page_tile, render
-from fewshot_wsi.labelling.pool import Pool, load_pool
+from fewshot_wsi.labelling.pool import LabellingPool, load_pool
 from lowshot.classifiers import find_classifier
 from lowshot.selection import LARGEST_POOL, select_typical, select_uncertain
 from openselfsup.images import BrokenImage
@@ -23,7 +23,7 @@ CSV, PAGE = "selected.csv", "label.html"
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    pool: Pool
+    pool: LabellingPool
     labeled: LabelTable | None  # labels of earlier rounds
     rows: np.ndarray            # (n,) int64, rows of `pool` that have them
     groups: dict                # from path to group, where groups are known

@@ -122,7 +122,7 @@ class Inputs:
         forms = [UNIT if are_unit(side.features) else RAW for side in (tree.support, tree.query)]
         if forms[0] != forms[1]:
             raise UserError(f"{s.plan.path.parent}: {scaling_of(*zip(('supports', 'queries'), forms, strict=True))}; "
-                            "bring tasks whose features are scaled alike")
+                            "use tasks whose features are scaled alike")
         return tree.support.features.shape[1], forms[0]
 
     def _stem(self, plan):

@@ -193,7 +193,7 @@ class _RowFinder:
             return np.array([self.tables[name][row_digest(row)] for row in np.asarray(features, dtype=np.float32)])
         except KeyError:
             raise UserError(f"{path}: its features are not those of {stored}, and no file says which rows they are; "
-                            "bring the features it was made from") from None
+                            "add the features it was made from") from None
 
 
 def row_digest(row):

@@ -1,7 +1,7 @@
 """The authors' task tree as the only input of a run: its task files hold the features themselves.
 
 Where the feature store of a model is not there, the features of all tasks are gathered into arrays of one row a tile,
-so that a run goes on as it would with the store.
+so that a run continues as it would with the store.
 """
 
 from dataclasses import dataclass

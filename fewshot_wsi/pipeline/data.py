@@ -71,5 +71,5 @@ def _need_lists(plan, commands):
         path = plan.protocol.set(name).list
         if not Path(path).is_file():
             command = commands.get(name, "tools/prepare_data/folder.py")
-            raise UserError(f"{path}: no such list of the set {name}; make it with {command}, or bring the features "
+            raise UserError(f"{path}: no such list of the set {name}; make it with {command}, or add the features "
                             f"{plan.protocol.features_file('<model>', name)}")

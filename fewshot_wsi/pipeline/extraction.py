@@ -28,7 +28,7 @@ CONFIG = "configs/extraction/extract_feats_LC.py"  # of encoders without a prese
 
 
 @dataclass(frozen=True)
-class Request:
+class ExtractionRequest:
     """Sets of a protocol's models, or one list through one encoder. None: as the protocol or the config says."""
     protocol: Protocol | None = None
     models: tuple = ()             # with a protocol: its models to extract with
@@ -56,7 +56,7 @@ class Request:
 
 
 def run(request):
-    """Make the features that a Request asks for; processes of a distributed run all call this alike."""
+    """Make the features that a ExtractionRequest asks for; processes of a distributed run all call this alike."""
     for (name, weights, precision, _), jobs in groupby(plan(request), key=lambda item: item[0]):
         run_jobs([job for _, job in jobs], name, weights, precision, request)
 

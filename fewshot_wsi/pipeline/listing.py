@@ -1,4 +1,4 @@
-"""Lists made from what lies in folders: the data stage of protocols that bring only images."""
+"""Lists of the images in class folders: the data stage of protocols that have no lists of their own."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def list_folder(root, classes):
 
 
 def write_if_other(path, names, labels):
-    """Write the list unless the very same is there."""
+    """Write the list unless an equal one exists."""
     if Path(path).is_file():
         old = read_list(path, labeled=True)
         if old.names == tuple(names) and np.array_equal(old.labels, labels):

@@ -78,7 +78,7 @@ class Pretraining:
                                *(["--continue_training"] if started else []),
                                *(["--cfg-options", *options] if options else [])))
         if not self.last_checkpoint.is_file():
-            logger.error(f"pre-training of {self.model} stopped before its last epoch; the same command goes on "
+            logger.error(f"pre-training of {self.model} stopped before its last epoch; the same command continues "
                          "from there")
             raise SystemExit(143)
         from openselfsup.checkpoint import extract_backbone  # here, not above: it imports torch

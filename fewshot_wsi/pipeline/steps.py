@@ -57,7 +57,7 @@ def _extract_step(plan, model, name):
 
 def _extract(plan, model, name, **more):
     from fewshot_wsi.pipeline import extraction  # here, not above: it imports torch
-    extraction.run(extraction.Request(plan.protocol, (model,), (name,), **more))
+    extraction.run(extraction.ExtractionRequest(plan.protocol, (model,), (name,), **more))
 
 
 def _extract_inputs(plan, model, name):

@@ -3,8 +3,6 @@
 from fewshot_wsi.foundation.declared import option
 from fewshot_wsi.foundation.device import DEVICES
 from fewshot_wsi.foundation.numbers import natural, positive
-from fewshot_wsi.meta_test.protocol import DictionarySettings, TaskFamily
-from fewshot_wsi.meta_test.settings import RunSettings
 from lowshot.classifiers import classifiers
 
 ROWS = "names of the features' rows: a list (default: the one in the features' JSON)"
@@ -43,11 +41,15 @@ def add_encoder_options(add, images):
 
 
 def add_mode_option(add):
+    from fewshot_wsi.meta_test.settings import RunSettings  # here, not above: select_tiles.py starts without it
     add("--mode", **option(RunSettings, "mode", default=None))
 
 
 def add_augmentation_options(add):
     """Of latent augmentation; each is None where it is not given."""
+    from fewshot_wsi.meta_test.protocol import DictionarySettings, TaskFamily
+    from fewshot_wsi.meta_test.settings import RunSettings
+
     add("--num_prototypes", metavar="K", **{**option(DictionarySettings, "num_prototypes", default=None),
                                             "type": positive})
     add("--num_aug_shots", metavar="A", **{**option(TaskFamily, "num_aug_shots", default=None), "type": positive})
