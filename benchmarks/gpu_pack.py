@@ -27,7 +27,7 @@ def main(argv=None):
     p.add_argument("tiles", type=Path)
     p.add_argument("out", type=Path)
     p.add_argument("--size", type=int, default=128, help="pixels of a side [128]")
-    p.add_argument("--originals", type=int, default=60, help="training tiles of each class taken as they are [60]")
+    p.add_argument("--originals", type=int, default=60, help="training tiles of each class used as they are [60]")
     args = p.parse_args(argv)
     for split in ("train", "test"):
         classes = sorted(path for path in (args.tiles / split).glob("*") if path.is_dir())

@@ -199,8 +199,8 @@ def sync_bn(tiles):
     try:
         torch.manual_seed(0)
         plain = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU()).to(DEVICE)
-        twin = copy.deepcopy(plain)
-        synced = nn.SyncBatchNorm.convert_sync_batchnorm(twin) if DEVICE.type == "cuda" else twin
+        copied = copy.deepcopy(plain)
+        synced = nn.SyncBatchNorm.convert_sync_batchnorm(copied) if DEVICE.type == "cuda" else copied
         x = torch.randn(8, 3, 24, 24, device=DEVICE)
         outputs = []
         for model in (plain, synced):

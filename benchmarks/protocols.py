@@ -30,7 +30,8 @@ from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.protocol import DEFAULT, load_protocol
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import LATENT, runs_of, task_files_of
+from fewshot_wsi.meta_test.runs import runs_of, task_files_of
+from fewshot_wsi.meta_test.settings import LATENT
 from lowshot.dictionary import bank_files, build_dictionary, save_dictionary
 
 SIZES = {"NCT_train": 80000, "NCT_test": 20000, "LC": 25000, "PAIP_train": 22500, "PAIP_test": 52500}

@@ -63,7 +63,7 @@ class Scores:
     def open(self) -> Interval:
         """Interval for new groups (slides, patients) of the same source; for new rows where no groups were given."""
         if self.tasks.units is None:
-            return Interval(self.mean, None, 0, "no groups are known: draw the tasks by sample_tasks")
+            return Interval(self.mean, None, 0, "no groups are known: sample the tasks by sample_tasks")
         return open_interval(self.macro, self.influence, self.tasks.units)
 
     def __repr__(self):

@@ -16,7 +16,7 @@ NOT_FINITE = "the base features hold numbers that are not finite; extract them a
 
 
 def fit_to_sample(kmeans: KMeans, features: np.ndarray, rows: np.ndarray | None, size: int, seed: int) -> None:
-    """Fit `kmeans` to `size` of the features (N, D), at unit length, drawn without replacement.
+    """Fit `kmeans` to `size` of the features (N, D), at unit length, sampled without replacement.
 
     rows: (N,) bool, which of them count; None for all. seed: of the stream (seed, 'dictionary/sample').
     """
@@ -27,9 +27,9 @@ def fit_to_sample(kmeans: KMeans, features: np.ndarray, rows: np.ndarray | None,
     sample = np.empty((size, features.shape[1]), dtype=np.float32)
     done = 0
     for start, block in blocks(features):
-        taken = block[chosen[start:start + len(block)]]
-        sample[done:done + len(taken)] = normalize(_finite(taken.astype(np.float32)))
-        done += len(taken)
+        rows = block[chosen[start:start + len(block)]]
+        sample[done:done + len(rows)] = normalize(_finite(rows.astype(np.float32)))
+        done += len(rows)
     kmeans.set_params(copy_x=False).fit(sample)
 
 

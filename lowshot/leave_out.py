@@ -1,4 +1,4 @@
-"""What a classifier is worth by its own supports: each group of them predicted by a classifier that has not seen it."""
+"""The leave-one-out estimate of a classifier: each group of supports predicted by a classifier that has not seen it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

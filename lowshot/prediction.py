@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
+from fewshot_wsi.foundation.device import choose_device
 from fewshot_wsi.foundation.errors import InputError
 from lowshot.augmentations.latent_aug import LatentShifts
 from lowshot.classifiers import find_classifier
-from lowshot.solvers.device import choose_device
 from lowshot.solvers.planes import Planes
 
 if TYPE_CHECKING:

@@ -145,7 +145,7 @@ def resample(design: "Design", number: int) -> tuple[np.ndarray, np.ndarray, int
         return rows[tasks.support].astype(np.int32), query_rows[tasks.query].astype(np.int32), again
     raise InputError(f"--open bootstrap: {ATTEMPTS} resamples of the {rules.unit}s of {design.support.name} and "
                     f"{design.query.name} yielded no task of {rules.shots} shots and {rules.queries} queries a class; "
-                    "lower them or bring more tiles")
+                    "lower them or add more tiles")
 
 
 def _copies(rng, design):

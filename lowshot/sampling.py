@@ -16,6 +16,7 @@ Task t of a setting comes from the stream (seed, 'tasks', setting, t): for all r
 the tasks before, it is the same alone or among a thousand.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,7 +86,7 @@ def draw_tasks(support: "Pool", query: "Pool", classes: Sequence[str], *, shots:
         tasks.append(task)
     if not tasks:
         raise InputError(f"not one task can be sampled by the rule {rule!r} with {shots} shots and {queries} queries a "
-                        f"class from {support.name} and {query.name}; lower them or bring more tiles")
+                        f"class from {support.name} and {query.name}; lower them or add more tiles")
     supports, queries_of = (np.array([task[side] for task in tasks], dtype=np.int32) for side in (0, 1))
     splits = getattr(draw, "splits", None)
     return SampledTasks(supports, queries_of, left_out,
@@ -103,7 +104,7 @@ def _check_class_sizes(class_rows, classes, needed, pool, what):
         have = len(np.unique(pool.images[rows]))
         if have < needed:
             raise InputError(f"class {name!r} has {have} tiles in {pool.name}, but a task needs {needed} {what} of it; "
-                            "bring more tiles or ask for fewer")
+                            "add more tiles or ask for fewer")
 
 
 def _support_rows(pool, classes, shots, same_slide, repeats):
@@ -142,16 +143,22 @@ class _Published:
         return np.concatenate(supports), np.concatenate(queries)
 
 
+class _TooFewTiles(Exception):
+    """Of one class, named by the argument, fewer unused tiles are left than a task needs."""
+
+
 class _Distinct(_Published):
     def __init__(self, *args):
         super().__init__(*args)
         self.used = _flags(self.support.images, self.query.images)
 
     def __call__(self, rng, choices):
-        task = self.once(rng, choices[0])
-        if isinstance(task, str):
-            raise InputError(f"class {task!r}: too few tiles for {self.shots} support and {self.queries} query tiles "
-                            f"that all differ (sets {self.support.name}, {self.query.name}); lower them or bring more")
+        try:
+            task = self.unused(rng, choices[0])
+        except _TooFewTiles as error:
+            raise InputError(f"class {error.args[0]!r}: too few tiles for {self.shots} support and {self.queries} "
+                             f"query tiles that all differ (sets {self.support.name}, {self.query.name}); lower them "
+                             "or add more") from None
         self.release(task)
         return task
 
@@ -160,34 +167,37 @@ class _Distinct(_Published):
         for pool, rows in zip((self.support, self.query), task, strict=False):
             self.used[pool.images[rows]] = False
 
-    def once(self, rng, class_rows):
-        """A task without the images marked as used, which are then marked too; or the name of the class that has too
-        few tiles, and no new flags."""
-        supports, short = self.side(rng, self.support, class_rows, self.shots)
-        queries, short = self.side(rng, self.query, self.class_rows, self.queries) if short is None else ([], short)
-        if short is None:
-            return supports, queries
-        self.release((supports, queries))
-        return short
+    def unused(self, rng, class_rows):
+        """(support rows, query rows) of images that are not flagged as used, and then are.
 
-    def side(self, rng, pool, class_rows, count, *more):
-        """(rows (ways·count,), None) for one side of a task, or (rows so far, name of the class that has too few)."""
-        picked = [np.array([], dtype=np.int64)]
+        _TooFewTiles: there are no such rows; the flags stay as they were.
+        """
+        supports = self.side(rng, self.support, class_rows, self.shots)
+        try:
+            return supports, self.side(rng, self.query, self.class_rows, self.queries)
+        except _TooFewTiles:
+            self.release((supports,))
+            raise
+
+    def side(self, rng, pool, class_rows, count):
+        """Rows (ways·count,) of one side of a task, flagged as used. _TooFewTiles leaves the flags as they were."""
+        picked = []
         for name, rows in zip(self.classes, class_rows, strict=True):
-            chosen = _pick(rng, rows, count, pool.images, (self.used, pool.images), *more)
+            chosen = _pick(rng, rows, count, pool.images, (self.used, pool.images))
             if chosen is None:
-                return np.concatenate(picked), name
+                for earlier in picked:
+                    self.used[pool.images[earlier]] = False
+                raise _TooFewTiles(name)
             self.used[pool.images[chosen]] = True
             picked.append(chosen)
-        return np.concatenate(picked), None
+        return np.concatenate(picked)
 
 
 class _Disjoint(_Distinct):
     def __call__(self, rng, choices):
         for class_rows in choices:
-            task = self.once(rng, class_rows)
-            if not isinstance(task, str):
-                return task  # and its images stay marked
+            with contextlib.suppress(_TooFewTiles):
+                return self.unused(rng, class_rows)  # its images stay flagged
         return None
 
 
@@ -212,8 +222,11 @@ class _Grouped(_Distinct):
         for _ in range(ATTEMPTS):
             class_rows, asked = self.split(rng, choices)
             mine = [rows[~asked[self.support.groups[rows]]] for rows in class_rows]
-            supports, short = self.side(rng, self.support, mine, self.shots)
-            queries = None if short else self.asked_rows(rng, asked)
+            try:
+                supports = self.side(rng, self.support, mine, self.shots)
+            except _TooFewTiles:
+                continue
+            queries = self.asked_rows(rng, asked)
             self.release((supports,) if queries is None else (supports, queries))
             if queries is not None:
                 return supports, queries
@@ -239,7 +252,7 @@ class _Grouped(_Distinct):
         raise self.too_few()
 
     def asked_rows(self, rng, asked):
-        """Query rows (ways·queries,) of a split, marked as used, or None where images of several groups are too few."""
+        """Query rows (ways·queries,) of a split, flagged as used; None where images of several groups are too few."""
         picked = []
         for label, by_group in enumerate(self.rows):
             for group, count in zip(*self.splits.counts(rng, asked, label), strict=True):
@@ -254,7 +267,7 @@ class _Grouped(_Distinct):
     def too_few(self, name=None):
         return InputError(f"class {(name or self.classes[0])!r}: no split of the groups found that leaves {self.shots} "
                           f"support and {self.queries} query tiles (sets {self.support.name}, {self.query.name}) "
-                          "without a shared group; lower them or bring more groups")
+                          "without a shared group; lower them or add more groups")
 
 
 def _flags(*numbers):
@@ -265,7 +278,7 @@ def _flags(*numbers):
 def _pick(rng, rows, count, images, *excluded):
     """`count` of `rows` with different images, or None if there are too few.
 
-    excluded: pairs (flags, number of each row); a row whose number is marked is not used. A few more than needed are
+    excluded: pairs (flags, number of each row); a row whose number is flagged is not used. A few more than needed are
     put in random order and the unusable dropped; all are only if that falls short.
     """
     for size in (count + 16, len(rows)):

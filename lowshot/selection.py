@@ -1,12 +1,12 @@
 """Which tiles to label next: typical and spread while nothing is labelled, uncertain and spread afterwards.
 
-Few labels tell a classifier most where they stand for many tiles, so the first ones go to *typical* tiles (TypiClust;
+Few labels teach a classifier most where they represent many tiles, so the first ones go to *typical* tiles (TypiClust;
 Hacohen, Dekel and Weinshall, "Active Learning on a Budget", ICML 2022): k-means with as many clusters as tiles are
 wanted, and of each cluster the tile of the highest typicality,
 
     typicality(x) = 1 / mean distance of x to its 20 nearest neighbours in the cluster.
 
-Once a classifier can be fitted, the tiles that it cannot tell apart say more: of each cluster the one of the smallest
+Once a classifier can be fitted, the tiles that it is unsure of teach it more: of each cluster the one of the smallest
 margin, the difference of its two highest class scores.
 
 All distances are Euclidean, between features of unit length. Tiles with equal features count once.
@@ -26,7 +26,7 @@ from fewshot_wsi.foundation.seeds import generator
 
 NEIGHBOURS = 20
 INITS = 3              # starts of k-means, the best of which counts
-LARGEST_POOL = 50_000  # tiles that are clustered; of more, so many are drawn at random
+LARGEST_POOL = 50_000  # tiles that are clustered; of more, so many are sampled at random
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ def select_typical(x: np.ndarray, budget: int, *, labeled: Sequence[int] | np.nd
 
     x: (N, D) features, of any length but zero. labeled: rows that have a label; they take part in the clustering, there
     is one more cluster for each, and clusters that hold none of them come first. pool: of more rows than that, so many
-    are drawn at random. InputError: fewer different rows without a label than `budget`.
+    are sampled at random. InputError: fewer different rows without a label than `budget`.
     """
     rows, features = _candidates(x, labeled, budget, seed, pool)
     known = np.isin(rows, labeled)

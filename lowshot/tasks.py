@@ -301,10 +301,10 @@ def check_rows(rows: np.ndarray, labels: np.ndarray, expected: np.ndarray, what:
     """
     if rows.max() >= len(labels):
         raise InputError(f"{what}: row {rows.max()} is asked for, but the set has {len(labels)} rows; "
-                        "tasks and labels belong to different data: draw the tasks again with --overwrite")
+                        "tasks and labels belong to different data: sample the tasks again with --overwrite")
     wrong = labels[rows] != expected
     if wrong.any():
         task, column = np.argwhere(wrong)[0]
         raise InputError(f"{what}: task {task} takes row {rows[task, column]} for class {expected[column]}, but "
                         f"its label is {labels[rows[task, column]]}; tasks and labels belong to different data: "
-                        "draw the tasks again with --overwrite")
+                        "sample the tasks again with --overwrite")

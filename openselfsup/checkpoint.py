@@ -8,6 +8,7 @@ import torch
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.printable import some
 from openselfsup.unpickling import load_pickled
 
 logger = logging.getLogger(__name__)
@@ -140,12 +141,12 @@ def find_prefix(state, keys):
 
 
 def _name_unused(state, prefix, unused):
-    """Say which parts of a file were left: beside the prefix that was taken, and classifiers below it."""
+    """Say which parts of a file are not used: those outside the prefix that is loaded, and classifiers below it."""
     parts = [f"{key.split('.')[0]}." for key in state if not key.startswith(prefix)]
     parts += [f"{prefix}{key.split('.')[0]}." for key in unused]
     if parts:
-        taken = f"the network below {prefix!r}" if prefix else "the network"
-        logger.info(f"weights of {taken} are taken; not used: {some(list(dict.fromkeys(parts)))}")
+        used = f"the network below {prefix!r}" if prefix else "the network"
+        logger.info(f"weights of {used} are loaded; not used: {some(list(dict.fromkeys(parts)))}")
 
 
 def _below(prefix, state):
@@ -172,12 +173,6 @@ def fit(module, state, path):
     if faults:
         raise UserError(f"{path}: the weights do not fit the model; {'; '.join(faults)}")
     module.load_state_dict(state, strict=False)
-
-
-def some(keys, most=4):
-    """The first few of `keys`, for an error."""
-    rest = f" and {len(keys) - most} more" if len(keys) > most else ""
-    return ", ".join(keys[:most]) + rest
 
 
 def save_file(path, content):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from fewshot_wsi.foundation.archived import missing_below
+from fewshot_wsi.foundation.archived import check_present
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import check_labels, read_list
 from fewshot_wsi.foundation.seeds import generator
@@ -39,10 +39,7 @@ class TrainingImages:
 
     def check_files(self):
         """UserError that counts the listed images which are missing and names the first ones. Reads only folders."""
-        missing = missing_below(self.root, self.names)
-        if missing:
-            raise UserError(f"{self.list_file}: {len(missing)} of {len(self)} images are missing below {self.root}, "
-                            f"the first: {', '.join(missing[:3])}; correct the list or data_source.root")
+        check_present(self.list_file, self.root, self.names, "correct the list or data_source.root")
 
 
 class _Images(Dataset):

@@ -138,7 +138,7 @@ def reported_once(main):
     """Wrap a command's `main` for several processes: a fault that all of them meet is told once, by process 0.
 
     The others hold an error back for a moment, in which torchrun ends them where process 0 has failed too; a fault of
-    one process alone is then told by that process. A process that loses its peers says so in one line.
+    one process alone is then reported by that process. A process that loses its peers says so in one line.
     """
     @functools.wraps(main)
     def run(argv=None):

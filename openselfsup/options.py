@@ -6,6 +6,20 @@ import ast
 _WORDS = {"true": True, "false": False, "none": None}
 
 
+def add_launch_options(add):
+    """How the processes of a command were started. add: `add_argument` of a parser."""
+    add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none",
+        help="who started the processes, for the dist and srun scripts (default: there is only this one)")
+    add("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
+    add("--local_rank", "--local-rank", type=int, help="set by older launchers; LOCAL_RANK goes first")
+
+
+def add_config_options(add, example):
+    """add: `add_argument` of a parser. example: of a KEY=VALUE that the command has a use for."""
+    add("--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE",
+        help=f"replace values of the config, such as {example}")
+
+
 class ConfigOptions(argparse.Action):
     """Collects KEY=VALUE words in a dict. See `value_of` for what a VALUE may be."""
 

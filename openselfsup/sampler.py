@@ -1,4 +1,4 @@
-"""Which images make which batch: a function of (seed, epoch) alone, so that a run can stop and go on anywhere."""
+"""Which images make which batch: a function of (seed, epoch) alone, so that a run can stop and continue anywhere."""
 
 import math
 

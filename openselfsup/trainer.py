@@ -126,7 +126,7 @@ class Trainer(Runner):
         same = (meta.get("batches_per_epoch", batches), meta.get("processes", distributed.world_size()))
         if same == (batches, distributed.world_size()) and meta["iter"] // batches == meta["epoch"]:
             return meta["iter"]
-        self.logger.warning("the checkpoint was made with other batches or processes: the run goes on at the same "
+        self.logger.warning("the checkpoint was made with other batches or processes: the run continues at the same "
                             "share of the epoch, but not to the bit as it would have")
         return meta["epoch"] * batches + meta.get("images_done_in_epoch", 0) // self.images_per_iteration
 

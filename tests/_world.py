@@ -8,7 +8,7 @@ from fewshot_wsi.foundation.features import unit_length
 from fewshot_wsi.foundation.lists import write_list
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.protocol import load_protocol
-from fewshot_wsi.meta_test.settings import task_files_of
+from fewshot_wsi.meta_test.runs import task_files_of
 from lowshot.dictionary import build_dictionary, save_dictionary
 
 DIM = 12

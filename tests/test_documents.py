@@ -11,6 +11,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from fewshot_wsi.foundation.declared import described
+from fewshot_wsi.meta_test.protocol import DictionarySettings, ImageSet, ModelEntry, Protocol, TaskFamily
 from openselfsup.apis.recipe import preset_recipe
 from openselfsup.encoders import build_encoder
 from openselfsup.encoders.presets import load_preset
@@ -34,6 +36,18 @@ def test_the_notebook_prints_what_it_shows():
         assert re.sub(NUMBER, "#", printed.getvalue()) == re.sub(NUMBER, "#", shown)
         numbers = [[float(number) for number in re.findall(NUMBER, text)] for text in (printed.getvalue(), shown)]
         assert numbers[0] == pytest.approx(numbers[1], abs=0.35)  # another processor may round another way
+
+
+def test_the_table_of_a_protocols_keys_is_that_of_the_code():
+    kinds = ((Protocol, "the file itself"), (ImageSet, "sets"), (ModelEntry, "models"),
+             (DictionarySettings, "dictionary"), (TaskFamily, "tasks"))
+    tables = []
+    for kind, place in kinds:
+        rows = [f"| `{name}` | {f'`{usual}`' if usual else 'needed'} | {meaning} |"
+                for name, usual, meaning in described(kind, hidden=("path",))]
+        tables += [f"## {place.capitalize()}", "", "| key | default | meaning |", "| --- | --- | --- |", *rows, ""]
+    document = (ROOT / "docs/PROTOCOLS.md").read_text()
+    assert document[document.index("## "):].splitlines() == tables[:-1]
 
 
 def snippets():

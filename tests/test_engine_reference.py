@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from fewshot_wsi.foundation.features import labels_sha256, unit_length
+from fewshot_wsi.foundation.features import unit_length
+from fewshot_wsi.foundation.provenance import labels_sha256
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.protocol import build_protocol
 from fewshot_wsi.meta_test.results import find_results, read_result

@@ -20,12 +20,13 @@ from sklearn.metrics import f1_score
 from sklearn.neighbors import NearestCentroid
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.meta_test import inputs
+from fewshot_wsi.meta_test import result_header
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.generation import make_tasks
 from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.results import find_results, read_result
-from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan, runs_of, task_files_of
+from fewshot_wsi.meta_test.runs import runs_of, task_files_of
+from fewshot_wsi.meta_test.settings import RunSettings, TaskPlan
 from fewshot_wsi.meta_test.unfinished import is_done
 from lowshot import evaluation
 
@@ -127,7 +128,7 @@ def test_a_new_rule_of_evaluation_does_finished_runs_again(world, monkeypatch):
     settings = [RunSettings(protocol, "mix", "enc", num_shots=2)]
     run_all(settings, quiet=True)
     assert run_all(settings, quiet=True)[0].kept
-    monkeypatch.setattr(inputs, "EVALUATION", inputs.EVALUATION + 1)
+    monkeypatch.setattr(result_header, "EVALUATION", result_header.EVALUATION + 1)
     assert not run_all(settings, quiet=True)[0].kept
     assert run_all(settings, quiet=True)[0].kept
 

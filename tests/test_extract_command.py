@@ -18,9 +18,10 @@ from torchvision.models import resnet18
 
 from fewshot_wsi.commands import extract
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import load_set, load_views, read_provenance
+from fewshot_wsi.foundation.features import load_set, load_views
 from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import read_list
+from fewshot_wsi.foundation.provenance import read_provenance
 from openselfsup.amp import bf16_works
 
 SIZE, MEAN, STD = 48, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -170,7 +171,7 @@ def test_other_labels_are_not_replaced_by_the_way(site):
 def test_missing_images_are_counted_before_the_first_is_read(site):
     for i in (3, 4, 5, 6, 7, 8, 9):
         (site / f"tile {i}.png").unlink()
-    with pytest.raises(UserError, match=r"7 of 22 images are missing: .*tile 3.png.* and 2 more"):
+    with pytest.raises(UserError, match=r"7 of 22 images are missing below .*tile 3.png.* and 2 more"):
         run_here(site)
     assert not (site / "feats").exists()
 

@@ -6,7 +6,7 @@ from conftest import ROOT
 from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import FeatureWriter
+from fewshot_wsi.foundation.feature_writer import FeatureWriter
 from openselfsup.apis.recipe import load_recipe
 from openselfsup.encoders import ColorHistogram, MeanRGB, build_encoder
 from openselfsup.encoders.network import fold_batch_norm

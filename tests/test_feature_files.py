@@ -8,8 +8,9 @@ import torch
 
 from fewshot_wsi.commands import export_features, import_features
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import load_features, read_provenance
+from fewshot_wsi.foundation.features import load_features
 from fewshot_wsi.foundation.lists import read_list
+from fewshot_wsi.foundation.provenance import read_provenance
 
 h5py, zarr, pa = pytest.importorskip("h5py"), pytest.importorskip("zarr"), pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

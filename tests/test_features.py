@@ -5,21 +5,17 @@ import numpy as np
 import pytest
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import (
-    FeatureWriter,
+from fewshot_wsi.foundation.feature_writer import FeatureWriter
+from fewshot_wsi.foundation.features import load_features, load_labels, load_set, load_views, unit_length
+from fewshot_wsi.foundation.files import file_sha256, write_npy
+from fewshot_wsi.foundation.provenance import (
     differences,
     features_sha256,
     labels_sha256,
-    load_features,
-    load_labels,
-    load_set,
-    load_views,
     provenance_file,
     read_provenance,
     rows_sha256,
-    unit_length,
 )
-from fewshot_wsi.foundation.files import file_sha256, write_npy
 
 
 def features(rows=10, dim=3, seed=0):

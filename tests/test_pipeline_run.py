@@ -155,7 +155,7 @@ def test_a_fresh_start_replaces_what_the_published_commands_left_and_an_error_sa
     assert len(np.load(path.parent / "workdir/extracted_feats/mean_rgb/LC.npy")) == len(images) - 1
 
 
-def test_features_brought_along_need_neither_weights_nor_images(finished, tmp_path, run):
+def test_features_of_the_user_need_neither_weights_nor_images(finished, tmp_path, run):
     path, workdir, _ = finished
     protocol = json.loads(path.read_text())
     shutil.copytree(workdir / "extracted_feats", tmp_path / "own/extracted_feats")

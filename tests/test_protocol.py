@@ -5,7 +5,8 @@ import pytest
 from conftest import ROOT
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.meta_test.protocol import build_protocol, load_protocol, novel_tag, parse_novel
+from fewshot_wsi.meta_test.novel_classes import novel_tag, parse_novel
+from fewshot_wsi.meta_test.protocol import build_protocol, load_protocol
 
 SMALL = dict(
     name="small",
@@ -46,7 +47,7 @@ def test_lists_and_tuples_are_the_same_data():
 
 @pytest.mark.parametrize("edits, words", [
     (dict(tasks__near__shot=1), "unknown key 'shot'; did you mean 'shots'"),
-    (dict(sampling="pubished"), "sampling 'pubished'; did you mean 'published'"),
+    (dict(sampling="pubished"), "sampling is 'pubished'; did you mean 'published'"),
     (dict(sets__train__classes="organs"), "no class list 'organs'; did you mean 'organ'"),
     (dict(tasks__near__support="tarin"), "no set 'tarin'; did you mean 'train'"),
     (dict(tasks__near__shots=[]), "whole numbers from 1"),
@@ -69,7 +70,7 @@ def test_lists_and_tuples_are_the_same_data():
     (dict(models__clp_wo_2__novel=[5]), "lies outside the 3 classes"),
     (dict(dictionary=dict(set="train")), "the key 'prefix' is missing"),
     (dict(models__clp="m.py"), "expected a dict"),
-    (dict(models__clp_wo_2__precision="bf61"), "models.clp_wo_2: precision .bf61.; did you mean .bf16."),
+    (dict(models__clp_wo_2__precision="bf61"), "models.clp_wo_2: precision is .bf61.; did you mean .bf16."),
 ])
 def test_a_fault_is_named_with_its_place(edits, words):
     with pytest.raises(UserError, match=words):

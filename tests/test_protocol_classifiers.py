@@ -13,13 +13,14 @@ from sklearn.svm import SVC
 from fewshot_wsi.commands.report import main as report
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.seeds import generator
+from fewshot_wsi.meta_test import classifiers as classifiers_module
 from fewshot_wsi.meta_test import evaluate as evaluate_module
-from fewshot_wsi.meta_test import protocol as protocol_module
 from fewshot_wsi.meta_test import settings as settings_module
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.protocol import build_protocol, load_protocol
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import RunSettings, runs_of
+from fewshot_wsi.meta_test.runs import runs_of
+from fewshot_wsi.meta_test.settings import RunSettings
 from lowshot import BaseDictionary, LatentAugmentation, SimpleShot, evaluate, load_tasks
 from lowshot.augmentations import Augmentation, augmentations
 from lowshot.classifiers import classifiers
@@ -97,7 +98,7 @@ class Noise:
 
 def test_an_augmentation_is_one_registration(world, monkeypatch):
     known = {**augmentations(), "noise": Augmentation("noise", "noise", Noise)}
-    for module in (protocol_module, settings_module, evaluate_module):
+    for module in (classifiers_module, settings_module, evaluate_module):
         monkeypatch.setattr(module, "augmentations", lambda: known)
     run = RunSettings(world, "mix", "enc", "noise", "Ridge", 2, num_aug_shots=7)
     assert run.uses_dictionary and run.result_file.name == "2shot_noise_Ridge_draws7.json"

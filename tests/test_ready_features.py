@@ -11,7 +11,8 @@ from conftest import ROOT
 from fewshot_wsi.commands import dict_construction
 from fewshot_wsi.commands.import_features import main as import_features
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import RAW, UNIT, are_unit, normalization
+from fewshot_wsi.foundation.features import are_unit, normalization
+from fewshot_wsi.foundation.provenance import RAW, UNIT
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.protocol import load_protocol
 from fewshot_wsi.meta_test.results import read_result

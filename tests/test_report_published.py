@@ -11,7 +11,7 @@ from fewshot_wsi.report.published import (
     EQUIVALENT,
     MARGIN,
     OPEN,
-    Match,
+    PublishedMatch,
     match_published,
     published,
     setting_key,
@@ -109,7 +109,7 @@ def test_interval_of_the_difference_covers_two_evaluations_of_the_same_method():
         (half, macro), (their_half, _) = ([100 * np.mean(t_interval(scores)[1]) for scores in (f1, f1.mean(1))]
                                           for f1 in (ours, theirs))
         table = {"mean_f1": 100 * theirs.mean(), "mean_ci95": their_half}
-        match = Match(table, None, 100 * ours.mean(), half, macro, None)
+        match = PublishedMatch(table, None, 100 * ours.mean(), half, macro, None)
         inside.append(abs(match.difference) <= match.half)
         wide.append(math.hypot(half, their_half) / match.half)
     assert 0.92 <= np.mean(inside) <= 0.98

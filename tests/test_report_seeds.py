@@ -8,7 +8,7 @@ from benchmarks.report import draw_result
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.meta_test.protocol import build_protocol
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import runs_of
+from fewshot_wsi.meta_test.runs import runs_of
 from fewshot_wsi.meta_test.sources import Sources
 from fewshot_wsi.pipeline.pretraining import Pretraining
 from fewshot_wsi.report.evidence import read_evidence

@@ -11,7 +11,7 @@ from training import draw_tiles, write_config
 
 from fewshot_wsi.commands import train
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import read_provenance
+from fewshot_wsi.foundation.provenance import read_provenance
 from fewshot_wsi.pipeline.dictionaries import make_dictionary
 from fewshot_wsi.pipeline.plan import Plan
 from fewshot_wsi.pipeline.steps import extract_steps

@@ -11,7 +11,9 @@ from _world import make_world
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.meta_test.generation import make_tasks
-from fewshot_wsi.meta_test.settings import TaskPlan, novel_of, parse_shard, runs_of, task_files_of
+from fewshot_wsi.meta_test.novel_classes import novel_of
+from fewshot_wsi.meta_test.runs import parse_shard, runs_of, task_files_of
+from fewshot_wsi.meta_test.settings import TaskPlan
 from lowshot.tasks import load_tasks, make_task_set, save_tasks, task_stem
 
 
@@ -140,7 +142,7 @@ def test_a_row_without_a_group_is_an_error(world, tmp_path):
     (["--task", "near", "--num_shots", "2", "--novel_class", "9"], "novel class '9': the classes are 0 … 3"),
     (["--task", "mix", "--novel_class", "1"], "task 'mix' of .* has no novel classes"),
     (["--task", "mixx"], "no task 'mixx'; did you mean 'mix'"),
-    (["--task", "mix", "--num_shots", "0"], "--num_shots 0: give a whole number from 1"),
+    (["--task", "mix", "--num_shots", "0"], "--num_shots is 0; give a whole number from 1"),
     (["--task", "mix", "--mode", "homo"], "no task 'mix_homo'")])
 def test_wrong_options_are_one_line_and_exit_2(world, run, options, words):
     done = run("wsi_workdir/tools/generate_task.py", *options, "--protocol", world[1])
@@ -163,7 +165,7 @@ def test_the_command_draws_the_same_file_in_any_process(world, run):
 
 def test_runs_and_task_files_of_the_published_protocol(run):
     code = ("import sys, json; from fewshot_wsi.meta_test.protocol import *; "
-            "from fewshot_wsi.meta_test.settings import *; p = load_protocol(); "
+            "from fewshot_wsi.meta_test.runs import *; p = load_protocol(); "
             "print(json.dumps([[r.task, r.model, r.name, str(r.result_file)] for r in runs_of(p)])); "
             "print(json.dumps([str(t.path) for t in task_files_of(p)]))")
     done = run(sys.executable, "-c", code)

@@ -43,7 +43,7 @@ then
 
 The annotation of a.svs is a.geojson, a.json, a.xml or a.ndpa (or a.svs.geojson …), at any depth. Writes
 <out>/data/<slide>/<class number>/<x>+<y>+<class number>.png (x, y: level-0 pixels of the scan) and <out>/meta:
-{train,test}[_labeled].txt, classes.csv, groups.csv, protocol.py. Finished slides are kept: the same command goes on.
+{train,test}[_labeled].txt, classes.csv, groups.csv, protocol.py. Finished slides are kept: the same command continues.
 
 exit code: 0 all annotated slides are in the lists; 1 some are left out, listed at the end; 2 nothing could be made."""
 

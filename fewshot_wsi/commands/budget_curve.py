@@ -1,7 +1,7 @@
 """F1 against the number of labels a class, and how many labels a wanted F1 takes.
 
-Few-shot tasks are drawn from tiles that have a label: N labels a class to fit the classifier to, other tiles to ask it
-about. Two intervals a point: for further tasks from these tiles, and for new slides or patients (new images, where no
+Few-shot tasks are sampled from labelled tiles: N labels a class to fit the classifier to, other tiles to ask it about.
+Two intervals a point: for further tasks from these tiles, and for new slides or patients (new images, where no
 groups are given). With groups no task has one of them on both sides.
 """
 
@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from lowshot.classifiers import classifiers
+from fewshot_wsi.predict.options import LABELED, add_classifier_option, add_features_options, add_seed_option
 
 EXAMPLE = """\
 example:
@@ -22,28 +22,26 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("features", metavar="FEATURES.npy", help="features of the tiles (wsi_workdir/extract.py)")
-    add("--labeled", metavar="CSV", help="path,label[,group]; paths as in the list (default: the labels of the list)")
-    add("--list", metavar="FILE", help="list of the features' images (default: the one they were extracted from)")
-    add("--groups", metavar="CSV", help="path,group: slide or patient of each image")
-    add("--clf", default="Ridge", metavar="C", choices=[n for n, one in classifiers().items() if not one.uses_base],
-        help="classifier (default Ridge; %(choices)s)")
-    add("--base", metavar="FEATURES.npy", help="latent augmentation, with a dictionary of these features of any tiles")
+    add_features_options(add)
+    add(*LABELED, dest="labeled", metavar="CSV", help="path,label[,group] of labelled tiles; paths as in the list "
+        "(default: the labels of the list)")
+    add_classifier_option(add, "Ridge", of_base=False)
+    add("--base", metavar="FILE.npy", help="latent augmentation, with a dictionary of these features of any tiles")
     add("--shots", type=int, nargs="+", metavar="N", help="labels a class (default: 1 2 5 10 20 50 100, as far as the "
         "tiles go)")
     add("--queries", type=int, help=f"other tiles a class (default: {QUERIES}, at most half of the smallest class)")
     add("--target", type=float, default=0.9, metavar="F1", help="the wanted macro F1, a fraction (default 0.9)")
     add("--num_tasks", type=int, default=200, help="tasks a point (default 200)")
-    add("--resamples", type=int, default=50, help="with groups: resamples of the open interval, each as costly as the "
-        "point itself (default 50)")
-    add("--seed", type=int, default=0)
+    add("--open_resamples", "--resamples", dest="resamples", type=int, default=50, metavar="B",
+        help="with groups: resamples of the open interval, each as costly as the point itself (default 50)")
+    add_seed_option(add, 0)
     add("--out", type=Path, default=Path("budget_curve"), metavar="DIR", help="where CSV and figure go "
         "(default: budget_curve)")
     args = parser.parse_args(argv)
     if not 0 < args.target <= 1:
         parser.error(f"--target {args.target}: a macro F1 is a fraction, such as 0.9")
-    if args.resamples < 2 or args.seed < 0:
-        parser.error("--resamples is a whole number from 2, --seed from 0")
+    if args.resamples < 2:
+        parser.error("--open_resamples is a whole number from 2")
     return args
 
 

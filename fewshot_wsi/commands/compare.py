@@ -19,7 +19,7 @@ def parse_args(argv):
     parser.add_argument("a", metavar="A.json", help="result of one method")
     parser.add_argument("b", metavar="B.json", help="result of the other, on the same tasks")
     parser.add_argument("--protocol", help="protocol file: names groups and slides for the open interval")
-    parser.add_argument("--seed", type=int, default=0, help="of the permutation's draws (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random permutations (default 0)")
     args = parser.parse_args(argv)
     if args.seed < 0:
         raise UserError(f"--seed {args.seed}: seeds are not negative")

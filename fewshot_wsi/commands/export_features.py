@@ -10,9 +10,10 @@ from pathlib import Path
 
 from fewshot_wsi.feature_files.exporting import WRITERS, check_rows, export
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import load_features, read_provenance
+from fewshot_wsi.foundation.features import load_features
 from fewshot_wsi.foundation.lists import read_list
 from fewshot_wsi.foundation.locks import locked
+from fewshot_wsi.foundation.provenance import read_provenance
 
 EXAMPLE = "example:\n  python tools/export_features.py feats/uni.npy --to h5"
 

@@ -21,15 +21,16 @@ Ready features, wherever they come from, checked against their tiles:
 Several GPUs or processes: tools/dist_extract.sh and tools/srun_extract.sh take the same options.
 
 Beside X.npy lies X.json, which says what made it, and in the folder above X_labels.npy. Finished features are kept and
-an interrupted run goes on where it was.
+an interrupted run continues where it stopped.
 """
 
 import argparse
 
-from fewshot_wsi.foundation.features import PRECISIONS
 from fewshot_wsi.foundation.numbers import positive
+from fewshot_wsi.foundation.provenance import PRECISIONS
 from fewshot_wsi.meta_test.protocol import is_preset
 from openselfsup import FIXED_ENCODERS
+from openselfsup.options import add_launch_options
 
 
 def parse_args(argv):
@@ -66,9 +67,7 @@ def parse_args(argv):
         "whether encoder, preprocessing and order agree (exit code 1: they do not)")
     add("--overwrite", action="store_true", help="replace features and labels that are there")
     add("--quiet", action="store_true", help="no progress")
-    add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="for the dist and srun scripts")
-    add("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
-    add("--local_rank", "--local-rank", type=int, help="set by older launchers; LOCAL_RANK goes first")
+    add_launch_options(add)
     args = parser.parse_args(argv)
     if args.protocol:
         wrong = [name for name in ("output", "list", "root", "labels", "pretrained", "encoder") if getattr(args, name)]
@@ -100,13 +99,13 @@ def main(argv=None):
 
 def request_of(args):
     from fewshot_wsi.meta_test.protocol import load_protocol
-    from fewshot_wsi.pipeline.extraction import Request
+    from fewshot_wsi.pipeline.extraction import ExtractionRequest
 
     same = ("config", "pretrained", "encoder", "output", "list", "root", "labels", "views", "start", "seed",
             "batch_size", "workers", "device", "runtime", "precision", "trust", "overwrite", "quiet",
             "verify")
     protocol = load_protocol(args.protocol, tiles=args.tiles) if args.protocol else None
-    return Request(protocol, tuple(args.model or ()), tuple(args.sets or ()), rows=tuple(args.rows or ()),
+    return ExtractionRequest(protocol, tuple(args.model or ()), tuple(args.sets or ()), rows=tuple(args.rows or ()),
                    **{name: getattr(args, name) for name in same})
 
 

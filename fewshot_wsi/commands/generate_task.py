@@ -1,11 +1,12 @@
-"""Draw the tasks of near-, mixture- or out-domain evaluation: rows of the feature sets, the same for every model."""
+"""Sample the tasks of near-, mixture- or out-domain evaluation: rows of the feature sets, the same for every model."""
 
 import argparse
 
 from fewshot_wsi.meta_test import legacy
 from fewshot_wsi.meta_test.generation import make_tasks
-from fewshot_wsi.meta_test.protocol import DEFAULT, SAMPLING, load_protocol, parse_novel
-from fewshot_wsi.meta_test.settings import TaskPlan, novel_of
+from fewshot_wsi.meta_test.novel_classes import novel_of, parse_novel
+from fewshot_wsi.meta_test.protocol import DEFAULT, SAMPLING, load_protocol
+from fewshot_wsi.meta_test.settings import TaskPlan
 
 EXAMPLE = """example:
   python wsi_workdir/tools/generate_task.py --task near --num_shots 5 --novel_class 7 --initialization
@@ -23,14 +24,14 @@ def parse_args(argv=None):
     p.add_argument("--num_task", type=int, default=1000, help="number of tasks (default 1000)")
     p.add_argument("--novel_class", help="near: class left out of pre-training, several as 7,8 or 78")
     p.add_argument("--model", default="clp", help="whose features --export_legacy writes; rows are the same for all")
-    p.add_argument("--initialization", action="store_true", help="draw the tasks and replace what is there")
+    p.add_argument("--initialization", action="store_true", help="sample the tasks and replace what is there")
     p.add_argument("--overwrite", action="store_true", help="the same as --initialization")
     p.add_argument("--task_out_dir", help="folder of the task files (default <workdir>/tasks)")
     p.add_argument("--num_threads", type=int, default=10, help="threads that write the files of --export_legacy")
     p.add_argument("--aug_times", type=int, default=0, help="accepted and unused, as published")
-    p.add_argument("--sampling", choices=SAMPLING, help="rule of drawing (default: the protocol's, published)")
+    p.add_argument("--sampling", choices=SAMPLING, help="rule of sampling (default: the protocol's, published)")
     p.add_argument("--groups", help="CSV path,group for --sampling grouped (default: the protocol's)")
-    p.add_argument("--seed", type=int, help="seed of the draws (default: the protocol's, 0)")
+    p.add_argument("--seed", type=int, help="seed of the sampling (default: the protocol's, 0)")
     p.add_argument("--protocol", default=DEFAULT, help=f"which data, classes and tasks (default {DEFAULT})")
     p.add_argument("--export_legacy", action="store_true",
                    help="also write the authors' files, one folder a task, with the features of --model")

@@ -17,11 +17,11 @@ from fewshot_wsi.feature_files.importing import ImportSettings, collect, store
 from fewshot_wsi.feature_files.labels import read_labels
 from fewshot_wsi.feature_files.protocol_text import fewest_tiles, protocol_text
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import RAW, UNIT
 from fewshot_wsi.foundation.files import write_text
 from fewshot_wsi.foundation.lists import write_list
 from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.numbers import above_zero
+from fewshot_wsi.foundation.provenance import RAW, UNIT
 from fewshot_wsi.foundation.tables import write_table
 
 EXAMPLE = """examples:

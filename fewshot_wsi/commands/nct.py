@@ -10,7 +10,7 @@ import numpy as np
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.foundation.locks import locked
-from fewshot_wsi.meta_test.protocol import novel_tag
+from fewshot_wsi.meta_test.novel_classes import novel_tag
 from fewshot_wsi.prepare_data.archive import unpack_once
 from fewshot_wsi.prepare_data.download import ZENODO, fetch, record_files
 from fewshot_wsi.prepare_data.links import link_folder

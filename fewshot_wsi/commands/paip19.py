@@ -32,7 +32,7 @@ Expects <slide>.svs (or .tif and others) with <slide>_whole.tif and <slide>_viab
 <slide>.xml, at any depth. Writes
 <out>/data/<slide>/<class>/<x>+<y>+<class>.png (x, y: level-0 pixels) and <out>/meta/paip_{train,test}[_labeled].txt,
 groups.csv (a slide is a group). The first --train_slides slides by name train, unusable ones counted, so that the
-split does not depend on them. Finished slides are kept: the same command goes on from there.
+split does not depend on them. Finished slides are kept: the same command continues from there.
 
 exit code: 0 all slides are in the lists; 1 some are left out, listed at the end; 2 nothing could be made."""
 

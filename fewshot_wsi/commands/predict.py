@@ -1,7 +1,7 @@
-"""Name unlabelled tiles: fit a classifier to a few labelled ones, say how good it is, and ask it about the others.
+"""Name unlabelled tiles: fit a classifier to a few labelled ones, estimate how good it is, and let it name the others.
 
-Reads the supports (labelled tiles) and prints first what the classifier is worth by its own supports: leave-one-out
-macro F1 with its interval. Then writes a row a query: class, probability or score of each class, margin (the output of
+Reads the supports (labelled tiles) and prints first the leave-one-out macro F1 of the classifier on its own
+supports, with its interval. Then writes a row a query: class, probability or score of each class, margin (the output of
 the class minus the largest other one), and the three nearest supports; with --coverage also the classes of its
 conformal set and whether it abstains (the set is not one class). A tile that does not decode has a row that says so.
 Finished blocks are kept: the same command continues where it was stopped.
@@ -10,9 +10,19 @@ Exit code: 0 all queries have a class, 1 some could not be read (they are named)
 import argparse
 
 from fewshot_wsi.foundation.numbers import natural
-from fewshot_wsi.meta_test.protocol import modes
-from fewshot_wsi.predict.options import add_augmentation_options, add_encoder_options, check_fit_options
-from lowshot.classifiers import classifiers, uses_base
+from fewshot_wsi.predict.options import (
+    CLASSES,
+    GROUPS,
+    LABELED,
+    ROWS,
+    add_augmentation_options,
+    add_classifier_option,
+    add_encoder_options,
+    add_mode_option,
+    add_seed_option,
+    check_fit_options,
+)
+from lowshot.classifiers import uses_base
 
 EXAMPLE = """examples:
   python wsi_workdir/predict.py --support labelled/ --query tiles/ --out pred.csv --save head/ \\
@@ -38,28 +48,28 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument_group("labelled tiles").add_argument
-    add("--support", metavar="WHAT", help="tree of class folders, CSV or list")
+    add(*LABELED, metavar="WHAT", help="tree of class folders, CSV path,label[,group] or list 'path label'")
     add("--support_root", metavar="DIR", help="folder that paths of a CSV or list start from (default: the file's)")
     add("--support_features", metavar="FILE.npy", help="features that hold a row of each support")
-    add("--support_list", metavar="LIST", help="names of these rows (default: the list in the features' JSON)")
-    add("--groups", metavar="CSV", help="path,group of the supports: slides, patients; left out and held out together")
-    add("--classes", nargs="+", metavar="C", help="class names in label order (default: sorted)")
+    add("--support_list", metavar="LIST", help=ROWS)
+    add("--groups", metavar="CSV", help=GROUPS)
+    add("--classes", nargs="+", metavar="C", help=CLASSES)
     add = parser.add_argument_group("tiles to be named").add_argument
     add("--query", metavar="WHAT", help="folder, list, CSV or features (.npy)")
     add("--query_root", metavar="DIR", help="folder that paths of a list or CSV start from (default: the file's)")
-    add("--query_list", metavar="LIST", help="names of the rows of features (default: the list in their JSON)")
+    add("--query_list", metavar="LIST", help=ROWS)
     add("--out", metavar="FILE", help="predictions: .csv, or .parquet (needs pyarrow)")
     add = parser.add_argument_group("encoder, for tiles").add_argument
     add_encoder_options(add, "images")
     add("--protocol", metavar="FILE", help="take the encoder of --model from this protocol")
     add("--model", metavar="M", help="model of the protocol")
     add = parser.add_argument_group("classifier").add_argument
-    add("--clf", choices=tuple(classifiers()), help="default Ridge")
-    add("--mode", choices=modes(), help="linear, or latent_aug (default linear)")
+    add_classifier_option(add)
+    add_mode_option(add)
     add("--dict", metavar="DIR", help="base dictionary: its folder, or its file <prefix>_PROTO_BANK_<K>.npy")
     add("--base", metavar="FILE.npy", help="make it from these unlabelled features; the queries' own will do")
-    add_augmentation_options(add, "support")
-    add("--seed", type=natural, help="of all draws (default 0)")
+    add_augmentation_options(add)
+    add_seed_option(add)
     add("--setting", metavar="TEXT", help="with --number: draws of a task of the engine, as <task>/<file of tasks>")
     add("--number", type=natural, metavar="T", help="number of that task (default 0)")
     add("--coverage", type=float, metavar="P", help="conformal sets that hold the class with this probability, as 0.9")
@@ -91,10 +101,10 @@ def _check(parser, args):
 
 
 def request_of(args):
-    """predict.run.Request of the parsed options."""
+    """predict.run.PredictionRequest of the parsed options."""
     from fewshot_wsi.predict.encoding import EncoderChoice, of_protocol
     from fewshot_wsi.predict.fit import Method
-    from fewshot_wsi.predict.run import Request
+    from fewshot_wsi.predict.run import PredictionRequest
 
     seed = args.seed or 0
     choice = EncoderChoice(args.encoder, args.pretrained, args.config, seed, args.device, args.runtime, args.workers,
@@ -105,5 +115,6 @@ def request_of(args):
                     seed, args.setting or "", args.number or 0)
     same = ("support", "support_root", "support_features", "support_list", "groups", "query", "query_root",
             "query_list", "base", "coverage", "head", "save", "out", "overwrite", "quiet")
-    return Request(choice, method, classes=tuple(args.classes) if args.classes else None, dictionary=args.dict,
-                   num_prototypes=args.num_prototypes or 16, **{name: getattr(args, name) for name in same})
+    return PredictionRequest(choice, method, classes=tuple(args.classes) if args.classes else None,
+                             dictionary=args.dict, num_prototypes=args.num_prototypes or 16,
+                             **{name: getattr(args, name) for name in same})

@@ -29,7 +29,7 @@ def parse_args(argv):
     parser.add_argument("--tiles", nargs="+", default=[], metavar="ROOT", help="folders that listed images lie below")
     parser.add_argument("--pictures", metavar="DIR", help="folder made by visualize.py, to be shown")
     parser.add_argument("--target_ci", type=float, metavar="POINTS",
-                        help="say how many tasks would bring the half-width of the macro F1 to so many points")
+                        help="how many tasks would narrow the half-width of the macro F1 to this many points")
     parser.add_argument("--title", help="heading of the page")
     parser.add_argument("--watch", nargs="?", type=float, const=10.0, metavar="SECONDS",
                         help="look for new results every so many seconds (10) and write the page again, until Ctrl-C")

@@ -12,7 +12,8 @@ from fewshot_wsi.foundation.errors import UserError, run_command
 from fewshot_wsi.foundation.files import write_json
 from fewshot_wsi.meta_test.engine import BACKENDS, worker_count
 from fewshot_wsi.meta_test.protocol import DEFAULT, OPEN, SAMPLING, load_protocol
-from fewshot_wsi.meta_test.settings import LATENT, parse_shard
+from fewshot_wsi.meta_test.runs import parse_shard
+from fewshot_wsi.meta_test.settings import LATENT
 from fewshot_wsi.pipeline.children import logged
 from fewshot_wsi.pipeline.plan import ABLATION, Plan
 from fewshot_wsi.pipeline.stages import BY_MODEL, STAGES, run_stages

@@ -10,7 +10,8 @@ path,label, which predict.py --support and --labeled read.
 import argparse
 from pathlib import Path
 
-from lowshot.classifiers import classifiers
+from fewshot_wsi.foundation.numbers import positive
+from fewshot_wsi.predict.options import LABELED, add_classifier_option, add_features_options, add_seed_option
 
 EXAMPLE = """\
 examples:
@@ -23,22 +24,17 @@ def parse_args(argv):
     parser = argparse.ArgumentParser(description=__doc__, epilog=EXAMPLE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("features", metavar="FEATURES.npy", help="features of the tiles (wsi_workdir/extract.py)")
-    add("--budget", type=int, required=True, metavar="N", help="how many tiles to label")
-    add("--labeled", metavar="CSV", help="path,label[,group] of tiles that have a label; paths as in the list")
+    add_features_options(add)
+    add(*LABELED, dest="labeled", metavar="CSV", help="path,label[,group] of labelled tiles; paths as in the list")
+    add("--budget", type=positive, required=True, metavar="N", help="how many tiles to label")
     add("--images", type=Path, metavar="DIR", help="folder of the images; without it there is no page")
-    add("--list", metavar="FILE", help="list of the features' images (default: the one they were extracted from)")
-    add("--groups", metavar="CSV", help="path,group: slide or patient of each image, for the exported CSV")
-    add("--classes", nargs="+", default=[], metavar="NAME", help="classes that the page begins with")
+    add("--classes", nargs="+", default=[], metavar="C", help="classes that the page begins with")
     add("--by", choices=("margin", "typicality"), help="with --labeled: what tiles are chosen by (default margin)")
-    add("--clf", default="Ridge", metavar="C", choices=[n for n, one in classifiers().items() if not one.uses_base],
-        help="the classifier of the margins (default Ridge; %(choices)s)")
-    add("--seed", type=int, default=0)
+    add_classifier_option(add, "Ridge", of_base=False)
+    add_seed_option(add, 0)
     add("--out", type=Path, default=Path("labelling"), metavar="DIR", help="where CSV and page go (default: labelling)")
     add("--overwrite", action="store_true", help="replace what is in --out")
     args = parser.parse_args(argv)
-    if args.budget < 1 or args.seed < 0:
-        parser.error("--budget is a whole number from 1, --seed from 0")
     if args.by == "margin" and not args.labeled:
         parser.error("--by margin needs labels: give --labeled CSV")
     return args

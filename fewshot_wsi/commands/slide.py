@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from fewshot_wsi.foundation.numbers import above_zero, positive
-from fewshot_wsi.meta_test.protocol import modes
+from fewshot_wsi.meta_test.classifiers import modes
 from fewshot_wsi.predict.options import add_augmentation_options, add_encoder_options, check_fit_options
 from lowshot.classifiers import classifiers, uses_base
 
@@ -45,7 +45,7 @@ def parse_args(argv):
     add("--clf", choices=tuple(classifiers()), help="default logistic_regression, which has probabilities")
     add("--mode", choices=modes(), help="linear, or latent_aug (default linear)")
     add("--base", metavar="FILE.npy", help="latent_aug: unlabelled features of the same encoder")
-    add_augmentation_options(add, "tile")
+    add_augmentation_options(add)
     add("--coverage", type=float, metavar="P", help="keep a conformal threshold in the head, for predict.py")
     add("--tiles_a_class", type=positive, metavar="N", help="labelled tiles of each class and slide at most "
         "(default 500)")

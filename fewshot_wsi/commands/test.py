@@ -7,7 +7,7 @@ from pathlib import Path
 from fewshot_wsi.foundation.files import write_json, write_text
 from openselfsup import distributed
 from openselfsup.distributed import reported_once
-from openselfsup.options import ConfigOptions
+from openselfsup.options import add_config_options, add_launch_options
 
 
 def parse_args(argv):
@@ -20,12 +20,8 @@ def parse_args(argv):
     parser.add_argument("--out", metavar="JSON", help="also write the scores there, as fractions")
     parser.add_argument("--work_dir", "--work-dir", metavar="DIR",
                         help="also write what is printed to DIR/test_<time>.log")
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none",
-                        help="who started the processes [none: there is only this one]")
-    parser.add_argument("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
-    parser.add_argument("--local_rank", "--local-rank", type=int, help="set by older launchers; LOCAL_RANK goes first")
-    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE",
-                        help="replace values of the config, such as data.val.data_source.list_file=my_list.txt")
+    add_launch_options(parser.add_argument)
+    add_config_options(parser.add_argument, "data.val.data_source.list_file=my_list.txt")
     return parser.parse_args(argv)
 
 

@@ -11,7 +11,7 @@ from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.files import work_dir_of
 from openselfsup import distributed
 from openselfsup.distributed import reported_once
-from openselfsup.options import ConfigOptions
+from openselfsup.options import add_config_options, add_launch_options
 
 logger = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ def parse_args(argv):
                "--cfg-options data.imgs_per_gpu=64 total_epochs=10")
     parser.add_argument("config", help="training config, as under configs/wsi_selfsup and configs/classification")
     parser.add_argument("--work_dir", "--work-dir", help="checkpoints and logs [work_dirs/<path of the config>]")
-    parser.add_argument("--resume_from", metavar="CKPT", help="go on from this checkpoint, exactly where it stopped")
-    parser.add_argument("-c", "--continue_training", action="store_true", help="go on from work_dir/latest.pth")
+    parser.add_argument("--resume_from", metavar="CKPT", help="continue from this checkpoint, exactly where it stopped")
+    parser.add_argument("-c", "--continue_training", action="store_true", help="continue from work_dir/latest.pth")
     parser.add_argument("--pretrained", metavar="CKPT", help="start the backbone from these weights")
     parser.add_argument("--gpus", type=int, default=1,
                         help="processes of this command; more than 1 needs tools/dist_train.sh [1]")
@@ -34,12 +34,8 @@ def parse_args(argv):
     parser.add_argument("--auto_scale_lr", "--auto-scale-lr", action="store_true",
                         help="learning rate × processes × update_interval / 8: published rates are for 8 GPUs")
     parser.add_argument("--keep", type=int, metavar="N", help="keep only the newest N files epoch_*.pth [all]")
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none",
-                        help="who started the processes [none: there is only this one]")
-    parser.add_argument("--port", type=int, help="of the first node, for slurm and mpi, where MASTER_PORT is not set")
-    parser.add_argument("--local_rank", "--local-rank", type=int, help="set by older launchers; LOCAL_RANK goes first")
-    parser.add_argument("--cfg-options", nargs="+", action=ConfigOptions, default={}, metavar="KEY=VALUE",
-                        help="replace values of the config, such as data.imgs_per_gpu=64 or optimizer.lr=0.1")
+    add_launch_options(parser.add_argument)
+    add_config_options(parser.add_argument, "data.imgs_per_gpu=64 or optimizer.lr=0.1")
     return parser.parse_args(argv)
 
 

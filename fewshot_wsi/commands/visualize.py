@@ -52,7 +52,7 @@ def parse_args(argv):
 def main(argv=None):
     args = parse_args(argv)
     from openselfsup.apis.extract import pick_device  # here, not above: it imports torch
-    from openselfsup.apis.reading import ListedTiles, check_present
+    from openselfsup.apis.reading import ListedTiles, check_listed
     from openselfsup.apis.recipe import load_recipe
     from openselfsup.encoders import build_encoder
     from openselfsup.visualize import CLUSTERS, STAGES, draw, maps_of, spread
@@ -63,7 +63,7 @@ def main(argv=None):
         raise UserError(f"{args.config}: random operations give no fixed picture; name a config without them")
     rows = spread(images.labels, len(images), args.count)
     tiles = ListedTiles(images.names, Path(args.root or recipe.root), recipe.pipeline, rows)
-    check_present(tiles, images.path)
+    check_listed(tiles, images.path)
     device = pick_device(args.device)
     encoders = [build_encoder(None, path, recipe, device) for path in args.pretrained]
     entries = []

@@ -27,7 +27,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredImages:
     """All different image files of all lists. M rows."""
     paths: list
     records: np.ndarray  # (M,) RECORD; zeros where broken
@@ -43,7 +43,7 @@ class Measured:
 
 
 def compare(paths, records, broken):
-    """Measured, with its duplicates found."""
+    """MeasuredImages, with its duplicates found."""
     usable = np.ones(len(paths), bool)
     usable[list(broken)] = False
     exact = np.arange(len(paths)) + len(paths)  # broken images are like no other
@@ -52,7 +52,7 @@ def compare(paths, records, broken):
     textured = usable[first] & (records["spread"][first] >= FLAT)
     groups = near_groups(records["hash"][first], records["thumb"][first], textured)
     near = groups[np.searchsorted(exact[first], exact)]
-    return Measured(paths, records, broken, exact, near)
+    return MeasuredImages(paths, records, broken, exact, near)
 
 
 def check_files(checked, measured):

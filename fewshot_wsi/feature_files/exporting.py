@@ -9,8 +9,9 @@ import numpy as np
 from fewshot_wsi.feature_files.packages import needed
 from fewshot_wsi.feature_files.table import block_rows
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import features_sha256, normalization, read_provenance
+from fewshot_wsi.foundation.features import normalization
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.provenance import features_sha256, read_provenance
 from fewshot_wsi.foundation.temporary import temporary_folder
 
 

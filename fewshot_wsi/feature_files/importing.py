@@ -13,20 +13,13 @@ from fewshot_wsi.feature_files.labels import LabelList
 from fewshot_wsi.feature_files.matching import match
 from fewshot_wsi.feature_files.readers import feature_files, read_features
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import (
-    RAW,
-    SCHEMA,
-    UNIT,
-    labels_sha256,
-    load_features,
-    provenance_file,
-    unit_length,
-)
+from fewshot_wsi.foundation.features import load_features, unit_length
 from fewshot_wsi.foundation.files import file_sha256, replacing, write_json
+from fewshot_wsi.foundation.printable import some
+from fewshot_wsi.foundation.provenance import RAW, SCHEMA, UNIT, labels_sha256, provenance_file
 
 logger = logging.getLogger(__name__)
 
-SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True)
@@ -50,10 +43,10 @@ def collect(paths, wanted: LabelList, settings: ImportSettings):
     tables = [table for path in feature_files(paths) for table in read_features(path)]
     empty = [table for table in tables if not table.rows]
     if empty:
-        logger.info(f"{len(empty)} slides have no tiles: {_some([str(table.path) for table in empty])}")
+        logger.info(f"{len(empty)} slides have no tiles: {some([table.path for table in empty])}")
     tables = [table for table in tables if table.rows]
     if not tables:
-        raise UserError(f"{_some(list(map(str, paths)))}: no file has a row of features")
+        raise UserError(f"{some(list(paths))}: no file has a row of features")
     _check_alike(tables)
     found = match(tables, wanted, slide=settings.slide, unit=settings.unit, mpp=settings.mpp,
                   by_order=settings.by_order)
@@ -61,7 +54,8 @@ def collect(paths, wanted: LabelList, settings: ImportSettings):
     logger.info(f"{len(wanted) - len(found.missing):,} of {len(wanted):,} tiles of {wanted.path} found by {found.how} "
                 f"in {rows:,} rows of {files:,} files")
     if found.extra:
-        logger.warning(f"{len(found.extra):,} rows are not on {wanted.path} and are left out: {_some(found.extra)}")
+        logger.warning(f"{len(found.extra):,} rows are not on {wanted.path} and are left out: "
+                       f"{_some_rows(found.extra)}")
     if len(found.missing):
         _report_missing(found, wanted, settings)
         kept = np.ones(len(wanted), dtype=bool)
@@ -121,7 +115,7 @@ def _fill(rows, tables, found, wanted, settings):
         logger.warning(f"{repeats} rows are there twice, with the same features, and count once")
     if zeros:
         logger.warning(f"{len(zeros)} tiles have features of zero, which have no unit length and stay zero: "
-                       f"{_some([wanted.names[row] for row in zeros])}")
+                       f"{some([wanted.names[row] for row in zeros])}")
     return sorted(set(zeros)), repeats
 
 
@@ -163,10 +157,10 @@ def _check_alike(tables):
 
 
 def _report_missing(found, wanted, settings):
-    names = _some([wanted.names[row] for row in found.missing])
+    names = some([wanted.names[row] for row in found.missing])
     if len(found.missing) == len(wanted):
         raise UserError(f"{wanted.path}: none of its {len(wanted)} tiles is in the files; the list begins with "
-                        f"{wanted.names[0]}, the files with {_some(found.extra)}")
+                        f"{wanted.names[0]}, the files with {_some_rows(found.extra)}")
     if settings.mpp and found.extra:
         logger.warning(f"tiles are missing and rows are left over; is --mpp {settings.mpp:g} that of the slides?")
     if not settings.allow_missing:
@@ -175,7 +169,6 @@ def _report_missing(found, wanted, settings):
     logger.warning(f"{len(found.missing)} of {len(wanted)} tiles have no features and are left out: {names}")
 
 
-def _some(names):
-    """The first names of a list, in words."""
-    shown = [f"{name[0]}/{name[1]}_{name[2]}" if isinstance(name, tuple) else name for name in names[:SHOWN]]
-    return ", ".join(shown) + " …" * (len(names) > SHOWN)
+def _some_rows(names):
+    """The first rows in words: the names of their tiles, or slide and corner."""
+    return some([f"{name[0]}/{name[1]}_{name[2]}" if isinstance(name, tuple) else name for name in names])

@@ -28,8 +28,8 @@ def match(tables, wanted, *, slide=None, unit=None, mpp=None, by_order=False) ->
     """Match of [FeatureTable] with a LabelList.
 
     slide: name of the slide of the only table. unit: of coordinates whose file does not say it. mpp: microns per pixel
-    of level 0, for coordinates in microns. by_order: row i is tile i, allowed where nothing else tells. UserError:
-    names or coordinates that lead nowhere, or in two ways.
+    of level 0, for coordinates in microns. by_order: row i is tile i, allowed where nothing else identifies rows.
+    UserError: names or coordinates that lead nowhere, or in two ways.
     """
     if by_order:
         return _by_order(tables, wanted)

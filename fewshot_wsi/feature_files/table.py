@@ -1,4 +1,4 @@
-"""What every reader returns: the rows of one slide or file, with what tells them apart, read block by block."""
+"""What every reader returns: the rows of one slide or file, with what identifies them, read block by block."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace

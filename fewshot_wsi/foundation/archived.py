@@ -10,12 +10,13 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from fewshot_wsi.foundation.bounded import MIB, check_regular, read_bounded
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, file_stamp
+from fewshot_wsi.foundation.printable import some
 
 _LOCAL = struct.Struct("<4s22xHH")  # of a local header: signature, lengths of name and extra field
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -132,6 +133,14 @@ def sha256_of(path: str | Path) -> str:
     if found is None or not found[1]:
         return file_sha256(path)
     return hashlib.sha256(found[0].read(found[1])).hexdigest()
+
+
+def check_present(list_file: str | Path, root: str | Path, names: Sequence[str], cure: str) -> None:
+    """UserError, with the `cure`, unless all images `names` of a list are files below the folder or archive `root`."""
+    missing = missing_below(root, names)
+    if missing:
+        raise UserError(f"{list_file}: {len(missing)} of {len(names)} images are missing below {root}: "
+                        f"{some(missing)}; {cure}")
 
 
 def missing_below(root: str | Path, names: Iterable[str]) -> list[str]:

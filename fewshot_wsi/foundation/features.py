@@ -1,46 +1,28 @@
-"""The feature store: (N, D) arrays on disk, memory-mapped, each beside a JSON that says what made it.
+"""Reading the feature store: (N, D) arrays on disk, memory-mapped, each beside a JSON that says what made it.
 
     extracted_feats/<model>/<set>.npy    (N, D), one row an image of the list; extracted: float32, unit length
     extracted_feats/<model>/<set>.json   provenance: weights, list, config, encoder, hash of the .npy
     extracted_feats/<set>_labels.npy     int64 (N,), shared by all models
 
-`FeatureWriter` makes the first two, block by block; a reader sees the old pair, the new pair or an error, never half.
+`feature_writer` makes the first two, block by block; a reader sees the old pair, the new pair or an error, never half.
 """
 
 import functools
-import hashlib
-import io
 import logging
-import shutil
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from fewshot_wsi.foundation.bounded import read_npy
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import (
-    arrays_sha256,
-    file_sha256,
-    json_sha256,
-    read_json,
-    replacing,
-    write_json,
-    write_npz,
-)
+from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import check_labels
+from fewshot_wsi.foundation.provenance import RAW, UNIT, labels_sha256, provenance_file, read_provenance, rows_sha256
 
 logger = logging.getLogger(__name__)
 
-SCHEMA = 1
 EXTRACT = "python wsi_workdir/extract.py"
-# what decides the numbers; a new version of the code, another batch size or device is written down, not compared
-IDENTITY = ("encoder", "weights_sha256", "list_sha256", "config_sha256", "seed", "view", "view_rows_sha256",
-            "precision")
-ENCODER = ("encoder", "weights_sha256", "config_sha256")  # of these, what says which encoder made features
-PRECISIONS = ("float32", "bf16")  # of a network's products; features are stored as float32 with either
-UNIT, RAW = "unit", "raw"  # `normalize` of a provenance: rows of length 1 (or 0) as published, or as they were made
 _CHUNK = 16384  # rows looked at in one go, so that checks need little memory
 LENGTH_ERROR = 1e-3  # of rows of unit length: what float16 keeps of them
 
@@ -154,41 +136,6 @@ def load_views(folder: str | Path, prefix: str, view: int, rows: np.ndarray, mad
     return features[where]
 
 
-def read_provenance(path: str | Path) -> dict | None:
-    """The provenance of the features in `path` as a dict, or None where there is no JSON beside them."""
-    beside = provenance_file(path)
-    return read_json(beside, "provenance of features") if beside.exists() else None
-
-
-def provenance_file(path: str | Path) -> Path:
-    return Path(path).with_suffix(".json")
-
-
-def features_sha256(path: str | Path) -> str:
-    """Hash of the .npy file: from its JSON, computed where there is none."""
-    return (read_provenance(path) or {}).get("sha256") or file_sha256(path)
-
-
-def labels_sha256(labels: np.ndarray) -> str:
-    """Hash of (N,) labels by value: int32 and int64, and files of any .npy version, agree."""
-    return arrays_sha256(labels=np.asarray(labels, dtype=np.int64))
-
-
-def rows_sha256(rows: np.ndarray) -> str:
-    """Hash of rows of a set, by value."""
-    return arrays_sha256(rows=np.asarray(rows, dtype=np.int64))
-
-
-def differences(provenance: Mapping, target: Mapping) -> list[str]:
-    """Names of the fields of IDENTITY in which two provenances differ; empty: the same features."""
-    return [key for key in IDENTITY if _identity(provenance)[key] != _identity(target)[key]]
-
-
-def _identity(provenance):
-    """The fields of IDENTITY; features whose provenance names no precision are of float32."""
-    return {key: provenance.get(key, PRECISIONS[0] if key == "precision" else None) for key in IDENTITY}
-
-
 def unit_length(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(rows / Euclidean length as float32, (k,) indices of rows of length zero, which stay zero instead of NaN)."""
     features = np.asarray(features, dtype=np.float32)
@@ -244,105 +191,3 @@ def are_unit(features: np.ndarray) -> bool:
     """Whether all rows of features (N, D) have length 1 within what float16 keeps of it, or are zero."""
     lengths = np.linalg.norm(features.astype(np.float64), axis=1)
     return bool(((np.abs(lengths - 1) < LENGTH_ERROR) | (lengths == 0)).all())
-
-
-def images_sha256(hashes: Sequence[str]) -> str:
-    """Hash of all images of a features file, from the hashes of its rows' image files in order."""
-    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-
-
-def remove_blocks(path: str | Path) -> None:
-    """Remove what unfinished runs left of the features file `path`; the caller holds its lock."""
-    for folder in Path(path).parent.glob(f".{Path(path).name}.*.parts"):
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-class FeatureWriter:
-    """Writes one features file in blocks of rows, in any order, from any number of processes, over any number of runs.
-
-    Finished blocks lie in a hidden folder beside `path`, each a small .npz moved into place whole; `finish` joins them.
-    The folder's name carries the hash of what the numbers depend on but for the images, and each block the hashes of
-    its images, so a later run finds only blocks that are still right.
-    provenance: the fields of the JSON that are known beforehand, IDENTITY among them. block: rows a block.
-    """
-
-    def __init__(self, path: str | Path, provenance: Mapping, *, rows: int, dim: int, block: int = 256) -> None:
-        self.path, self.rows, self.dim, self.block = Path(path), rows, dim, block
-        self.provenance = {"schema": SCHEMA, **provenance, "rows": rows, "dim": dim}
-        key = json_sha256({**_identity(provenance), "rows": rows, "dim": dim, "block": block})[:16]
-        self.folder = self.path.parent / f".{self.path.name}.{key}.parts"
-
-    def __len__(self) -> int:
-        """Number of blocks."""
-        return -(-self.rows // self.block)
-
-    def rows_of(self, number: int) -> range:
-        """Rows of block `number`, as a range."""
-        return range(number * self.block, min((number + 1) * self.block, self.rows))
-
-    def started(self) -> bool:
-        """Whether an earlier run was interrupted after it began to write these features."""
-        return self.folder.is_dir()
-
-    def missing(self, hashes_of: Callable[[range], Sequence[str]]) -> list[int]:
-        """Numbers of the blocks that are not on disk yet, or were made of other images, ascending.
-
-        hashes_of: function from rows to the hashes of their images as they are now.
-        """
-        def right(number):
-            stored = self._stored(number)
-            return stored is not None and stored[1] == list(hashes_of(self.rows_of(number)))
-
-        return [number for number in range(len(self)) if not right(number)]
-
-    def write(self, number: int, features: np.ndarray, hashes: Sequence[str]) -> None:
-        """features: (rows of the block, D), finite; stored as float32. hashes: SHA-256 of each row's image file."""
-        expected = (len(self.rows_of(number)), self.dim)
-        if features.shape != expected:
-            raise ValueError(f"block {number} of {self.path} has shape {features.shape}, expected {expected}")
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        if bad.size:
-            raise UserError(f"{self.path}: the features of row {self.rows_of(number)[bad[0]]} are NaN or infinite; "
-                            "the weights are damaged or belong to another network")
-        write_npz(self._part(number), features=np.ascontiguousarray(features, dtype=np.float32),
-                  images=np.array(hashes, dtype="S64"))
-
-    def finish(self) -> dict:
-        """Join all blocks under the final name, with the JSON beside it, and return the provenance written.
-
-        Its `zero_rows` are the rows that hold zeros alone and so have no unit length. The JSON goes first: stopped
-        between the two renames, a reader finds a hash that does not match, and says so.
-        """
-        digest, zeros, hashes = hashlib.sha256(), list[int](), list[str]()
-        with replacing(self.path) as stream:
-            for piece in self._pieces(zeros, hashes):
-                digest.update(piece)
-                stream.write(piece)
-            self.provenance.update(sha256=digest.hexdigest(), zero_rows=zeros, images_sha256=images_sha256(hashes))
-            write_json(provenance_file(self.path), self.provenance)
-        remove_blocks(self.path)
-        return self.provenance
-
-    def _pieces(self, zeros, hashes):
-        """Bytes of the final .npy file: header, then block after block. Appends rows that are zero to
-        `zeros`, hashes of images to `hashes`."""
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self.dim)})
-        yield header.getvalue()
-        for number in range(len(self)):
-            features, images = self._stored(number)
-            hashes += images
-            zeros += [int(row) + self.rows_of(number)[0] for row in np.flatnonzero(~features.any(axis=1))]
-            yield features.astype("<f4").tobytes()
-
-    def _part(self, number):
-        return self.folder / f"{number:06d}.npz"
-
-    def _stored(self, number):
-        """(features, hashes of their images) of a block on disk; None where it is absent or damaged."""
-        try:
-            with np.load(self._part(number), allow_pickle=False) as stored:
-                return stored["features"], [one.decode() for one in stored["images"]]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None

@@ -1,7 +1,7 @@
 """Keys of configs and protocols: an unknown one is an error that names the known one most like it."""
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from fewshot_wsi.foundation.errors import UserError
@@ -12,6 +12,16 @@ def nearest_known(name: object, known: Iterable) -> str:
     known = [str(one) for one in known]
     close = difflib.get_close_matches(str(name), known, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known) or 'none'}"
+
+
+def look_up(known: Collection, name: object, what: str, where: object) -> Any:
+    """Value of `name` in the dict `known`, or `name` where `known` is a list of names.
+
+    UserError, at the place `where`, names the nearest one where there is no such `what`.
+    """
+    if name not in known:
+        raise UserError(f"{where}: no {what} {name!r}{nearest_known(name, known)}")
+    return known[name] if isinstance(known, Mapping) else name
 
 
 def check_keys(value: Any, known: Collection, where: object, required: Collection[str] = ()) -> None:

@@ -1,6 +1,7 @@
 """Text for a terminal: what would move its cursor, colour it or hide is written out."""
 
 import unicodedata
+from collections.abc import Sequence
 
 # control, format (zero width, direction of writing), lone surrogates, private and unassigned; separators of lines
 _HIDDEN = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
@@ -12,6 +13,12 @@ def printable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(escaped(char) if unicodedata.category(char) in _HIDDEN else char for char in text)
+
+
+def some(names: Sequence[object], most: int = 5) -> str:
+    """The first `most` of `names`, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + rest
 
 
 def escaped(char: str) -> str:

@@ -46,7 +46,7 @@ def remove_leftovers(folder: str | Path) -> None:
 
 
 def hidden_name(path: str | Path) -> str:
-    """The name of `path` behind a dot; a long one is cut, and tells itself apart by a hash."""
+    """The name of `path` behind a dot; a long one is cut, and a hash keeps it unique."""
     name = Path(path).name
     if len(os.fsencode(name)) > _LONGEST:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]

@@ -1,1 +1,1 @@
-"""Labelling with few labels: which tiles next, a page to label them on, and what more labels would bring."""
+"""Labelling with few labels: which tiles next, a page to label them on, and what more labels would gain."""

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import load_features, read_provenance
+from fewshot_wsi.foundation.features import load_features
 from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import ImageList, read_list
+from fewshot_wsi.foundation.provenance import read_provenance
 
 
 @dataclass(frozen=True, eq=False)
-class Pool:
+class LabellingPool:
     features: np.ndarray  # (N, D) float32
     images: ImageList     # of N names
 
@@ -20,7 +21,7 @@ class Pool:
 
 
 def load_pool(features_file, list_file=None):
-    """Pool of a features file, its names from the list that it was extracted from, or `list_file`.
+    """LabellingPool of a features file, its names from the list that it was extracted from, or `list_file`.
 
     UserError: no list known or there, or another list than the features were made from.
     """
@@ -36,4 +37,4 @@ def load_pool(features_file, list_file=None):
     if made_from and made_from != file_sha256(list_file):
         raise UserError(f"{list_file}: not the list that {features_file} was made from, or it has changed since; give "
                         "that one with --list FILE, or extract again")
-    return Pool(load_features(features_file, len(images)), images)
+    return LabellingPool(load_features(features_file, len(images)), images)

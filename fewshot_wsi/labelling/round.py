@@ -11,7 +11,7 @@ from fewshot_wsi.foundation.label_tables import LabelTable, read_label_table, ro
 from fewshot_wsi.foundation.lists import read_groups
 from fewshot_wsi.foundation.tables import plain_path, write_table
 from fewshot_wsi.labelling.page import page_tile, render
-from fewshot_wsi.labelling.pool import Pool, load_pool
+from fewshot_wsi.labelling.pool import LabellingPool, load_pool
 from lowshot.classifiers import find_classifier
 from lowshot.selection import LARGEST_POOL, select_typical, select_uncertain
 from openselfsup.images import BrokenImage
@@ -23,7 +23,7 @@ CSV, PAGE = "selected.csv", "label.html"
 
 @dataclass(frozen=True, eq=False)
 class Round:
-    pool: Pool
+    pool: LabellingPool
     labeled: LabelTable | None  # labels of earlier rounds
     rows: np.ndarray            # (n,) int64, rows of `pool` that have them
     groups: dict                # from path to group, where groups are known
@@ -48,7 +48,7 @@ def select(labelling, budget, by=None, clf="Ridge", seed=0):
     """
     x, labeled, rows = labelling.pool.features, labelling.labeled, labelling.rows
     if len(x) - len(rows) > LARGEST_POOL:
-        logger.info(f"chosen from {LARGEST_POOL:,} of {len(x):,} tiles, drawn at random")
+        logger.info(f"chosen from {LARGEST_POOL:,} of {len(x):,} tiles, sampled at random")
     one_class = labeled is not None and len(labeled.classes) < 2
     if labeled is None or one_class or by == "typicality":
         if one_class and by != "typicality":

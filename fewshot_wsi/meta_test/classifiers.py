@@ -1,4 +1,7 @@
-"""Classifiers that a protocol names itself: `classifiers = dict(svm=dict(type='sklearn.svm.SVC', C=10.0))`."""
+"""How a classifier may be fitted, and classifiers that a protocol names itself.
+
+    classifiers = dict(svm=dict(type='sklearn.svm.SVC', C=10.0))
+"""
 
 import importlib
 import inspect
@@ -9,9 +12,15 @@ from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.keys import nearest_known
+from lowshot.augmentations import augmentations
 from lowshot.classifiers import classifiers, find_classifier, is_estimator
 
 DATA = (".json", ".yaml", ".yml")  # protocols that are data: they may not name code of any module
+
+
+def modes():
+    """How a classifier may be fitted: to the supports as they are, or augmented."""
+    return ("linear", *augmentations())
 
 
 def protocol_classifier(name, spec, path):

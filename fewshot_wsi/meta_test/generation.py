@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import labels_sha256
 from fewshot_wsi.foundation.files import file_sha256
 from fewshot_wsi.foundation.lists import groups_of, read_groups, read_list, slides_of
+from fewshot_wsi.foundation.provenance import labels_sha256
 from fewshot_wsi.foundation.tables import plain_path
 from fewshot_wsi.meta_test.stored import set_labels
 from lowshot.grouped import use_of_groups

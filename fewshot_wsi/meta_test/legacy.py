@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import labels_sha256, load_features, load_views
+from fewshot_wsi.foundation.features import load_features, load_views
 from fewshot_wsi.foundation.files import replacing
+from fewshot_wsi.foundation.provenance import labels_sha256
 from fewshot_wsi.meta_test.protocol import SAMPLING
 from fewshot_wsi.meta_test.remedies import extract_command
 from fewshot_wsi.meta_test.stored import load_stored
@@ -66,7 +67,7 @@ def read_arrays(path):
                 stream.seek(0)
                 stored = np.load(stream, allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file of a task tree; draw the tasks with "
+        raise UserError(f"{path}: no such file of a task tree; sample the tasks with "
                         "wsi_workdir/tools/generate_task.py --initialization") from None
     except pickle.UnpicklingError as error:
         raise UserError(f"{path}: refused, a task file holds numpy arrays only, but {error}") from None
@@ -132,7 +133,7 @@ def tree_task_set(plan, stem, tasks, support_labels, query_labels):
     """TaskSet of the (support rows, query rows) of each task of a tree; UserError where they are no such tasks."""
     folder, family = plan.path.parent, plan.family
     if len({(len(s), len(q)) for s, q in tasks}) != 1:
-        raise UserError(f"{folder}: tasks {stem} of different sizes in one tree; draw them again")
+        raise UserError(f"{folder}: tasks {stem} of different sizes in one tree; sample them again")
     support, query = (np.array(side, dtype=np.int64) for side in zip(*tasks, strict=True))
     ways = len(plan.classes)
     if support.shape[1] != ways * plan.num_shots or query.shape[1] % ways:
@@ -192,7 +193,7 @@ class _RowFinder:
             return np.array([self.tables[name][row_digest(row)] for row in np.asarray(features, dtype=np.float32)])
         except KeyError:
             raise UserError(f"{path}: its features are not those of {stored}, and no file says which rows they are; "
-                            "bring the features it was made from") from None
+                            "add the features it was made from") from None
 
 
 def row_digest(row):

@@ -1,6 +1,6 @@
 """What an encoder was trained on, beside the tiles and classes that it is tested on."""
 
-from fewshot_wsi.meta_test.protocol import novel_tag
+from fewshot_wsi.meta_test.novel_classes import novel_tag
 
 PUBLISHED = ("clp", "fsp")  # encoders that are trained on the base classes; <name>_wo_<classes>: without some
 

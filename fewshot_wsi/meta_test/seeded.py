@@ -24,9 +24,9 @@ def with_seeds(p, models_of):
     for name, model in p.models.items():
         own = {seed_name(name, seed): replace(model, pretrain_seeds=(), recipe=name, pretrain_seed=seed)
                for seed in model.pretrain_seeds}
-        taken = own.keys() & p.models.keys()
-        if taken:
-            raise UserError(f"{p.path}: models.{name}: a seed of it is named {min(taken)}, as another model is")
+        clash = own.keys() & p.models.keys()
+        if clash:
+            raise UserError(f"{p.path}: models.{name}: a seed of it is named {min(clash)}, as another model is")
         models |= own or {name: model}
 
     def each(methods, family, where):
@@ -56,7 +56,7 @@ def check_seeds(model, where):
     if model.pretrain_seeds and (model.recipe or model.pretrain_seed is not None):
         raise UserError(f"{where}: pretrain_seeds sets recipe and pretrain_seed itself; leave these out")
     if model.recipe is not None and not model.pretrain_seeds and model.pretrain_seed is None:
-        raise UserError(f"{where}: recipe {model.recipe!r} needs the pretrain_seed that tells its models apart")
+        raise UserError(f"{where}: recipe {model.recipe!r} needs the pretrain_seed that distinguishes its models")
 
 
 def check_unlike(p):

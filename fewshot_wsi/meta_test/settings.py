@@ -1,24 +1,31 @@
-"""What one run is, and which runs and task files a protocol is made of.
+"""What one run is, and the task file that it reads.
 
 A run scores one model, in one mode, with one classifier, on the tasks of one task file. `RunSettings` is all
 that decides its result; how it is computed (workers, backend) is the engine's affair.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from fewshot_wsi.foundation.declared import COUNT, MOST, SEED, check_values, offered, one_of, whole
+from fewshot_wsi.foundation.device import DEVICES
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import json_sha256
-from fewshot_wsi.foundation.keys import nearest_known
 from fewshot_wsi.foundation.names import check_part
-from fewshot_wsi.meta_test.protocol import MOST, OPEN, SAMPLING, Protocol, classes_in, modes, novel_tag
+from fewshot_wsi.meta_test.classifiers import modes
+from fewshot_wsi.meta_test.novel_classes import classes_in, novel_tag
+from fewshot_wsi.meta_test.protocol import OPEN, SAMPLING, Protocol
 from fewshot_wsi.meta_test.remedies import command_line
 from lowshot.augmentations import augmentations
 from lowshot.classifiers import classifiers
 from lowshot.resampling import RESAMPLES
 from lowshot.tasks import task_stem
 
+PUBLISHED_TASKS = 300  # of the published commands, where neither --num_task nor --protocol is given
 LATENT = ("sampled", "expected")
+SOLVERS = ("batched", "sklearn")
+VIEWS = whole(0, MOST, "give 0 (no views) or the number of views with the original")
 
 
 class _OfTask:
@@ -42,18 +49,17 @@ class TaskPlan(_OfTask):
     """One task file: what is sampled, from what, and where it lies. None stands for what the protocol says."""
     protocol: Protocol
     task: str
-    num_shots: int
-    num_tasks: int | None = None
+    num_shots: Annotated[int, COUNT]
+    num_tasks: Annotated[int | None, COUNT] = None
     novel: tuple = ()
-    sampling: str | None = None
-    seed: int | None = None
+    sampling: Annotated[str | None, one_of(SAMPLING)] = None
+    seed: Annotated[int | None, SEED] = None
     groups: str | None = None  # CSV path,group for both sets, instead of the protocol's
     folder: str | None = None  # instead of <workdir>/tasks
 
     def __post_init__(self):
         _fill(self, num_tasks=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed)
-        _check_choices(self, sampling=SAMPLING)
-        _check_numbers(self, "num_shots", "num_tasks")
+        check_values(self)
         self.novel = classes_in(self.novel)
 
     @property
@@ -91,23 +97,27 @@ class TaskPlan(_OfTask):
 class RunSettings(_OfTask):
     """One run. See `config` for what goes into its result. None stands for what the protocol says."""
     protocol: Protocol
-    task: str
-    model: str
-    mode: str = "linear"
-    clf: str = "Ridge"
-    num_shots: int = 5
-    num_task: int | None = None
+    task: Annotated[str, "task of the protocol"]
+    model: Annotated[str, "encoder, as named below extracted_feats"]
+    mode: Annotated[str, one_of(modes), "linear, or latent_aug"] = "linear"
+    clf: Annotated[str, f"classifier: {', '.join(classifiers())}, or one that the protocol names"] = "Ridge"
+    num_shots: Annotated[int, COUNT, "support tiles a class"] = 5
+    num_task: Annotated[int | None, COUNT, f"tasks to score, the first ones of the task file (default "
+                        f"{PUBLISHED_TASKS}; with --protocol: the protocol's number)"] = None
     novel: tuple = ()            # classes left out of pre-training; () where the task has none
-    num_aug_shots: int | None = None  # latent augmentation: features a support stands for, itself included
-    aug_times: int = 0           # data augmentation: views of a support tile, the original included; 0: none
-    num_prototypes: int | None = None
-    latent: str = "sampled"
-    solver: str = "batched"
-    sampling: str | None = None
-    seed: int | None = None      # of the draws of latent augmentation
-    device: str = "auto"
-    open: str | None = None      # how its open interval is made, of OPEN
-    open_resamples: int = RESAMPLES
+    num_aug_shots: Annotated[int | None, COUNT] = None
+    aug_times: Annotated[int, VIEWS, "views of a support tile, the original included; 0 and 1: none but it"] = 0
+    num_prototypes: Annotated[int | None, COUNT] = None
+    latent: Annotated[str, one_of(LATENT), "latent_aug: samples as published, or their expectation in closed form"
+                      ] = "sampled"
+    solver: Annotated[str, one_of(SOLVERS), "batched, or the published estimators one task at a time"] = "batched"
+    sampling: Annotated[str | None, one_of(SAMPLING), "how the tasks are sampled (default: the protocol's)"] = None
+    seed: Annotated[int | None, SEED, "of latent augmentation's samples (default: the protocol's)"] = None
+    device: Annotated[str, offered(DEVICES), "of the batched solver"] = "auto"
+    open: Annotated[str | None, one_of(OPEN), "how the open interval is made: by formula from these tasks, or by "
+                    "resampling slides, patients or images and scoring new tasks (default: the protocol's)"] = None
+    open_resamples: Annotated[int, whole(2), "resamples of --open bootstrap, each as costly as the run itself"
+                              ] = RESAMPLES
     task_folder: str | None = None  # instead of <workdir>/tasks
     dict_folder: str | None = None  # instead of <workdir>/dict
 
@@ -115,14 +125,9 @@ class RunSettings(_OfTask):
         usual = {"num_aug_shots": self.family.num_aug_shots, "num_prototypes": self.protocol.dictionary.num_prototypes}
         _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
               open=self.protocol.open, **usual)
-        _check_choices(self, mode=modes(), clf=[*classifiers(), *self.protocol.classifiers], latent=LATENT,
-                       sampling=SAMPLING, open=OPEN)
-        _check_numbers(self, "num_shots", "num_task", "num_aug_shots", "num_prototypes")
+        check_values(self)
+        self.protocol.classifier(self.clf)
         check_part(self.model, "--model")
-        if not 2 <= self.open_resamples <= MOST:
-            raise UserError(f"--open_resamples {self.open_resamples}: give a whole number from 2 to {MOST}")
-        if not 0 <= self.aug_times <= MOST:
-            raise UserError(f"--aug_times {self.aug_times}: give 0 (no views) or the number of views with the original")
         self._leave_out_what_has_no_effect(usual)
         if self.augmented and self.latent not in augmentations()[self.mode].kinds:
             raise UserError(f"--latent {self.latent}: {self.mode} knows {', '.join(augmentations()[self.mode].kinds)}")
@@ -192,8 +197,8 @@ class RunSettings(_OfTask):
         own = {"classifier": self.protocol.classifiers[self.clf]} if self.clf in self.protocol.classifiers else {}
         weight = {} if self.plan.group_weight == "tiles" else {"group_weight": self.plan.group_weight}
         model = self.protocol.models.get(self.model)
-        drawn = {"recipe": model.recipe, "pretrain_seed": model.pretrain_seed} if model and model.recipe else {}
-        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}, **own, **weight, **drawn}
+        seeded = {"recipe": model.recipe, "pretrain_seed": model.pretrain_seed} if model and model.recipe else {}
+        return {"novel_class": self.tag, **{name: getattr(self, name) for name in names}, **own, **weight, **seeded}
 
     @property
     def name(self):
@@ -227,86 +232,3 @@ def _fill(settings, **usual):
     for name, value in usual.items():
         if getattr(settings, name) is None:
             setattr(settings, name, value)
-
-
-def _check_choices(settings, **choices):
-    for name, known in choices.items():
-        value = getattr(settings, name)
-        if value not in known:
-            raise UserError(f"--{name} {value!r}{nearest_known(value, known)}")
-
-
-def _check_numbers(settings, *names):
-    for name in names:
-        if not 1 <= getattr(settings, name) <= MOST:
-            raise UserError(f"--{name} {getattr(settings, name)}: give a whole number from 1 to {MOST}")
-    if not 0 <= settings.seed < 2**63:
-        raise UserError(f"--seed {settings.seed}: give 0 or more, below 2^63")
-
-
-def novel_of(protocol, task, model=None, asked=None):
-    """Classes left out, for a task of `protocol`: what was `asked` for, else the only choice, else the model's own.
-
-    asked: tuple of classes or None. UserError where the task has no novel classes but some are asked for, or where
-    nothing says which.
-    """
-    family = protocol.family(task)
-    entries = [classes_in(entry) for entry in family.novel_classes]
-    if not entries:
-        if asked:
-            raise UserError(f"task {task!r} of {protocol.path} has no novel classes; leave --novel_class out")
-        return ()
-    if asked:
-        return asked
-    if len(entries) == 1:
-        return entries[0]
-    if model in protocol.models and protocol.models[model].novel:
-        return protocol.models[model].novel
-    raise UserError(f"task {task!r} has a novel class: give --novel_class, one of "
-                    f"{', '.join(novel_tag(entry) for entry in entries)}")
-
-
-def runs_of(protocol, only=None, shard=None, **changes):
-    """Every run of a protocol, in a fixed order: task, novel class, shots, method.
-
-    only: a task name or several. shard: (i, n), 1-based: every n-th run from the i-th on, so that n jobs share them.
-    changes: RunSettings fields for all runs (solver, latent, device, seed, num_task …).
-    """
-    runs = []
-    for task, family in _families(protocol, only):
-        for novel in family.novel_classes or ((),):
-            novel = classes_in(novel)
-            for shots in family.shots:
-                for model, mode, clf in family.methods:
-                    model = model.replace("{novel}", novel_tag(novel) if novel else "")
-                    runs.append(RunSettings(protocol, task, model, mode, clf, shots, **{"novel": novel, **changes}))
-    return runs if shard is None else runs[shard[0] - 1::shard[1]]
-
-
-def task_files_of(protocol, only=None, **changes):
-    """TaskPlan of every task file of a protocol, in the order of `runs_of`. changes: TaskPlan fields for all."""
-    plans = []
-    for task, family in _families(protocol, only):
-        for novel in family.novel_classes or ((),):
-            novel = classes_in(novel)
-            plans += [TaskPlan(protocol, task, shots, **{"novel": novel, **changes})
-                      for shots in dict.fromkeys((*family.shots, *family.more_shots))]
-    return plans
-
-
-def parse_shard(text):
-    """'2/8' -> (2, 8); UserError for anything else."""
-    number, _, count = str(text).partition("/")
-    if not (number.isdigit() and count.isdigit() and 1 <= int(number) <= int(count)):
-        raise UserError(f"--shard {text!r}: give i/n with 1 <= i <= n, as 2/8 for the second of eight shares")
-    return int(number), int(count)
-
-
-def workdir_at(protocol, folder):
-    """The same protocol with another workdir."""
-    return replace(protocol, workdir=str(folder))
-
-
-def _families(protocol, only):
-    names = [only] if isinstance(only, str) else (only or protocol.tasks)
-    return [(name, protocol.family(name)) for name in names]

@@ -1,7 +1,7 @@
 """The authors' task tree as the only input of a run: its task files hold the features themselves.
 
 Where the feature store of a model is not there, the features of all tasks are gathered into arrays of one row a tile,
-so that a run goes on as it would with the store.
+so that a run continues as it would with the store.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def read_tree_store(plan, stem, model):
     support, query = (side.finish() for side in sides)
     if support.features.shape[1] != query.features.shape[1]:
         raise UserError(f"{folder}: support features are {support.features.shape[1]} wide, query features "
-                        f"{query.features.shape[1]}; draw the tasks again from features of one encoder")
+                        f"{query.features.shape[1]}; sample the tasks again from features of one encoder")
     tasks = tree_task_set(plan, stem, list(zip(*rows, strict=True)), support.labels, query.labels)
     return TreeStore(tasks, support, query, listed)
 
@@ -88,7 +88,7 @@ class _Gathering:
             first, known = self.seen.setdefault(int(row), (feature, int(label)))
             if known != label or first.shape != feature.shape or not np.array_equal(first, feature):
                 raise UserError(f"{path}: row {row} has another feature or label here than in a task before; the tree "
-                                "mixes tasks of different data: draw them again")
+                                "mixes tasks of different data: sample them again")
         return np.array(rows, dtype=np.int64)
 
     def finish(self):

@@ -66,7 +66,7 @@ def call(command, environment=()):
 
 
 def _end_with_parent():
-    """In a child, on Linux: be terminated when the parent is killed, rather than go on unseen."""
+    """In a child, on Linux: be terminated when the parent is killed, instead of running on unseen."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.meta_test.protocol import novel_tag
+from fewshot_wsi.meta_test.novel_classes import novel_tag
 from fewshot_wsi.pipeline.drawn import Drawing, draw_all
 from fewshot_wsi.pipeline.listing import check_set, list_folder, write_if_other, write_without_classes
 from fewshot_wsi.pipeline.sizes import check_sizes
@@ -71,5 +71,5 @@ def _need_lists(plan, commands):
         path = plan.protocol.set(name).list
         if not Path(path).is_file():
             command = commands.get(name, "tools/prepare_data/folder.py")
-            raise UserError(f"{path}: no such list of the set {name}; make it with {command}, or bring the features "
+            raise UserError(f"{path}: no such list of the set {name}; make it with {command}, or add the features "
                             f"{plan.protocol.features_file('<model>', name)}")

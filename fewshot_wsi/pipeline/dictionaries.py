@@ -6,19 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import (
-    ENCODER,
-    RAW,
-    UNIT,
-    features_sha256,
-    labels_sha256,
-    load_features,
-    normalization,
-    read_provenance,
-)
+from fewshot_wsi.foundation.features import load_features, normalization
 from fewshot_wsi.foundation.files import read_json
 from fewshot_wsi.foundation.locks import locked
-from fewshot_wsi.meta_test.protocol import parse_novel
+from fewshot_wsi.foundation.provenance import ENCODER, RAW, UNIT, features_sha256, labels_sha256, read_provenance
+from fewshot_wsi.meta_test.novel_classes import parse_novel
 from fewshot_wsi.meta_test.remedies import extract_command
 from fewshot_wsi.meta_test.stored import load_stored
 from lowshot.dictionary import bank_files, build_dictionary, load_dictionary, save_dictionary, stores_shifts

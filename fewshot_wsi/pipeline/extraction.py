@@ -11,7 +11,8 @@ from fewshot_wsi.foundation.errors import Terminated, UserError
 from fewshot_wsi.foundation.files import shipped
 from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.foundation.lists import check_labels, read_list, write_list
-from fewshot_wsi.meta_test.protocol import Protocol, is_preset, novel_tag
+from fewshot_wsi.meta_test.protocol import Protocol, is_preset
+from fewshot_wsi.meta_test.runs import runs_of, sets_needed
 from fewshot_wsi.meta_test.views import views_of
 from lowshot.tasks import check_rows, load_tasks
 from openselfsup import distributed
@@ -27,7 +28,7 @@ CONFIG = "configs/extraction/extract_feats_LC.py"  # of encoders without a prese
 
 
 @dataclass(frozen=True)
-class Request:
+class ExtractionRequest:
     """Sets of a protocol's models, or one list through one encoder. None: as the protocol or the config says."""
     protocol: Protocol | None = None
     models: tuple = ()             # with a protocol: its models to extract with
@@ -55,7 +56,7 @@ class Request:
 
 
 def run(request):
-    """Make the features that a Request asks for; processes of a distributed run all call this alike."""
+    """Make the features that a ExtractionRequest asks for; processes of a distributed run all call this alike."""
     for (name, weights, precision, _), jobs in groupby(plan(request), key=lambda item: item[0]):
         run_jobs([job for _, job in jobs], name, weights, precision, request)
 
@@ -122,14 +123,7 @@ def protocol_jobs(request):
 
 def sets_of(protocol, model):
     """Names of the sets whose features the protocol's tasks need of `model`, in the protocol's order."""
-    needed = set()
-    for family in protocol.tasks.values():
-        for pattern, mode, clf in family.methods:
-            tags = [novel_tag(novel) for novel in family.novel_classes] or [""]
-            if model in {pattern.replace("{novel}", tag) for tag in tags}:
-                needed |= {family.support, family.query}
-                if mode != "linear" or protocol.classifier(clf).uses_base:
-                    needed.add(protocol.dictionary.set)
+    needed = sets_needed(runs_of(protocol)).get(model, ())
     return [name for name in protocol.sets if name in needed] or list(protocol.sets)
 
 

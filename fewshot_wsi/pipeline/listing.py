@@ -1,10 +1,10 @@
-"""Lists made from what lies in folders: the data stage of protocols that bring only images."""
+"""Lists of the images in class folders: the data stage of protocols that have no lists of their own."""
 
 from pathlib import Path
 
 import numpy as np
 
-from fewshot_wsi.foundation.archived import missing_below
+from fewshot_wsi.foundation.archived import check_present
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.image_files import find_images
 from fewshot_wsi.foundation.lists import check_labels, groups_of, read_groups, read_list, write_list
@@ -33,7 +33,7 @@ def list_folder(root, classes):
 
 
 def write_if_other(path, names, labels):
-    """Write the list unless the very same is there."""
+    """Write the list unless an equal one exists."""
     if Path(path).is_file():
         old = read_list(path, labeled=True)
         if old.names == tuple(names) and np.array_equal(old.labels, labels):
@@ -52,10 +52,7 @@ def check_set(image_set, num_classes):
     """UserError unless the list, every image on it and the group table exist."""
     images = read_list(image_set.list, labeled=True)
     check_labels(images.labels, num_classes, image_set.list)
-    missing = missing_below(image_set.root, images.names)
-    if missing:
-        raise UserError(f"{image_set.list}: {len(missing)} of {len(images)} images are missing below "
-                        f"{image_set.root}, the first are {', '.join(missing[:3])}")
+    check_present(image_set.list, image_set.root, images.names, "correct the list or the set's root")
     if image_set.groups:
         groups_of(images.names, read_groups(image_set.groups), image_set.groups)
     return images

@@ -8,10 +8,10 @@ from itertools import cycle
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import provenance_file
 from fewshot_wsi.foundation.lists import read_list, slides_of
+from fewshot_wsi.foundation.provenance import provenance_file
 from fewshot_wsi.meta_test.protocol import Protocol
-from fewshot_wsi.meta_test.settings import runs_of, task_files_of
+from fewshot_wsi.meta_test.runs import runs_of, sets_needed, task_files_of
 from fewshot_wsi.pipeline.records import ImageHashes, Records
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Plan:
         return ImageHashes(self.records.folder / "images")
 
     @cached_property
-    def whole(self):
+    def feasible(self):
         """The protocol with the methods that the changes allow: not every classifier has an expected form."""
         if self.changes.get("latent") != "expected":
             return self.protocol
@@ -65,12 +65,12 @@ class Plan:
         return replace(self.protocol, tasks=families)
 
     @cached_property
-    def scored(self):
+    def selected(self):
         """The protocol with the tasks asked for, as far as the data allow; a notice says what they do not allow, and a
         UserError where that is a task asked for by name. First looked at when the lists are there."""
         families = {}
-        for task in dict.fromkeys(self.only or self.whole.tasks):
-            family = self.whole.family(task)
+        for task in dict.fromkeys(self.only or self.feasible.tasks):
+            family = self.feasible.family(task)
             reasons = self._impossible(family)
             shots = tuple(number for number in family.shots if number not in reasons)
             if not shots and self.only:
@@ -81,7 +81,7 @@ class Plan:
                 logger.warning(f"{what} is left out: {reason}")
             if shots:
                 families[task] = replace(family, shots=shots)
-        return replace(self.whole, tasks=families)
+        return replace(self.feasible, tasks=families)
 
     def _impossible(self, family):
         """Why all shots of a task cannot come from one slide: dict from a number of shots to the reason."""
@@ -103,20 +103,20 @@ class Plan:
     @property
     def tasks(self):
         """Names of the tasks."""
-        return tuple(self.scored.tasks)
+        return tuple(self.selected.tasks)
 
     @cached_property
     def all_runs(self):
         """RunSettings of every run of meta-testing, variations last."""
-        return runs_of(self.scored, **self.changes) + [run for _, run in self.varied]
+        return runs_of(self.selected, **self.changes) + [run for _, run in self.varied]
 
     @cached_property
     def varied(self):
         """[(variation, RunSettings)]: runs of the methods of a task with another setting."""
         found = []
-        for task, family in self.scored.tasks.items() if self.ablation != "no" else ():
+        for task, family in self.selected.tasks.items() if self.ablation != "no" else ():
             methods = tuple(variation[:3] for variation in family.variations)
-            only = replace(self.scored, tasks={task: replace(family, methods=methods)})
+            only = replace(self.selected, tasks={task: replace(family, methods=methods)})
             found += [(variation, replace(run, protocol=self.protocol, **variation[3]))
                       for run, variation in zip(runs_of(only, **self.changes), cycle(family.variations))]
         return [(variation, run) for variation, run in found if self.ablation == "full" or run.aug_times <= 1]
@@ -132,17 +132,12 @@ class Plan:
     @property
     def task_files(self):
         sampling = {key: self.changes[key] for key in ("sampling",) if key in self.changes}
-        return task_files_of(self.scored, **sampling)
+        return task_files_of(self.selected, **sampling)
 
     @cached_property
     def features(self):
         """Which features all runs read: dict from model to names of sets."""
-        needed = {}
-        for run in self.all_runs:
-            sets = needed.setdefault(run.model, {})
-            base = [self.protocol.dictionary.set] if run.uses_dictionary else []
-            sets.update(dict.fromkeys([*base, run.family.support, run.family.query]))
-        return {model: tuple(sets) for model, sets in needed.items()}
+        return sets_needed(self.all_runs)
 
     @property
     def models(self):
@@ -166,7 +161,7 @@ class Plan:
                 needed[run.model, run.family.support] = max(most, run.aug_times - 1), {**files, run.plan.path: run.plan}
         return {key: (most, tuple(files.values())) for key, (most, files) in needed.items()}
 
-    def brought_along(self, model, name):
+    def is_user_provided(self, model, name):
         """Whether the model's features of a set are used as they are: the protocol names them, or they are there and
         nothing says what made them, or the weights that would make them again are not there."""
         protocol = self.protocol
@@ -180,7 +175,7 @@ class Plan:
 
     def to_extract(self, model):
         """Names of the sets whose features this plan makes of `model`."""
-        return [name for name in self.features[model] if not self.brought_along(model, name)]
+        return [name for name in self.features[model] if not self.is_user_provided(model, name)]
 
     @property
     def image_sets(self):

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from fewshot_wsi.foundation.archived import missing_below
-from fewshot_wsi.foundation.errors import UserError
+from fewshot_wsi.foundation.archived import check_present
 from fewshot_wsi.foundation.files import file_sha256, json_sha256, read_json, work_dir_of, write_json
 from fewshot_wsi.foundation.lists import read_list
 from fewshot_wsi.foundation.python_config import read_python_config
@@ -66,10 +65,7 @@ class Pretraining:
     def inputs(self):
         source = self.config["data"]["train"]["data_source"]
         names = read_list(source["list_file"]).names
-        missing = missing_below(source["root"], names)
-        if missing:
-            raise UserError(f"{source['list_file']}: {len(missing)} of {len(names)} images are missing below "
-                            f"{source['root']}, the first are {', '.join(missing[:3])}")
+        check_present(source["list_file"], source["root"], names, "correct the list or data_source.root")
         return {"config": json_sha256(self.config), "list": file_sha256(source["list_file"]),
                 "images": self.hashes.of(source["root"], names), "seed": self.seed}
 
@@ -82,7 +78,7 @@ class Pretraining:
                                *(["--continue_training"] if started else []),
                                *(["--cfg-options", *options] if options else [])))
         if not self.last_checkpoint.is_file():
-            logger.error(f"pre-training of {self.model} stopped before its last epoch; the same command goes on "
+            logger.error(f"pre-training of {self.model} stopped before its last epoch; the same command continues "
                          "from there")
             raise SystemExit(143)
         from openselfsup.checkpoint import extract_backbone  # here, not above: it imports torch

@@ -35,4 +35,4 @@ def _check_base(plan, labels_of):
         if base < count:
             left_out = f" without the novel classes {', '.join(map(str, novel))}" if novel else ""
             raise UserError(f"{plan.protocol.path}: dictionary: {count} prototypes are asked for, but {name} has "
-                            f"{base} images{left_out}; lower num_prototypes or bring more images")
+                            f"{base} images{left_out}; lower num_prototypes or add more images")

@@ -4,16 +4,12 @@ import logging
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import (
-    PRECISIONS,
-    features_sha256,
-    labels_sha256,
-    provenance_file,
-    remove_blocks,
-)
+from fewshot_wsi.foundation.feature_writer import remove_blocks
 from fewshot_wsi.foundation.files import file_sha256, json_sha256, weights_sha256
+from fewshot_wsi.foundation.provenance import PRECISIONS, features_sha256, labels_sha256, provenance_file
 from fewshot_wsi.meta_test.generation import make_tasks
-from fewshot_wsi.meta_test.protocol import is_preset, parse_novel
+from fewshot_wsi.meta_test.novel_classes import parse_novel
+from fewshot_wsi.meta_test.protocol import is_preset
 from fewshot_wsi.meta_test.remedies import command_line
 from fewshot_wsi.meta_test.results import find_results
 from fewshot_wsi.meta_test.stored import set_labels
@@ -61,7 +57,7 @@ def _extract_step(plan, model, name):
 
 def _extract(plan, model, name, **more):
     from fewshot_wsi.pipeline import extraction  # here, not above: it imports torch
-    extraction.run(extraction.Request(plan.protocol, (model,), (name,), **more))
+    extraction.run(extraction.ExtractionRequest(plan.protocol, (model,), (name,), **more))
 
 
 def _extract_inputs(plan, model, name):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fewshot_wsi.foundation.files import write_text
 from fewshot_wsi.foundation.names import markdown, visible
 from fewshot_wsi.meta_test.results import read_result
-from fewshot_wsi.meta_test.settings import runs_of
+from fewshot_wsi.meta_test.runs import runs_of
 
 ABSENT = "–"
 NOTE = ("F1 in percent: mean of the classes ± mean of their 95 % half-widths over tasks, as published "
@@ -49,8 +49,8 @@ def tables(plan):
     """[(heading, SummaryTable)] of a plan: all methods of its protocol, and where variations belong to it, these."""
     setting = ", ".join(f"{key} {value}" for key, value in plan.changes.items())
     heading = f"Results of the protocol {plan.protocol.name}" + (f" with {setting}" if setting else "")
-    runs = runs_of(plan.whole, **plan.changes)
-    found = [(heading, table([(_row(_method(plan.whole, run)), run) for run in runs]))]
+    runs = runs_of(plan.feasible, **plan.changes)
+    found = [(heading, table([(_row(_method(plan.feasible, run)), run) for run in runs]))]
     if plan.varied:
         entries = [((*_row(variation[:3]), *(f"{key}={value}" for key, value in variation[3].items())), run)
                    for variation, run in plan.varied]

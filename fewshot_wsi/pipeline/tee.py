@@ -2,7 +2,7 @@
 
     python tee.py LOG IN:OUT [IN:OUT]      numbers of open descriptors
 
-Each piece goes on at once. The log gets whole lines, so that lines of two streams never mix within one. Signals are
+Each piece is passed on at once. The log gets whole lines, so that those of two streams never mix. Signals are
 left to the process whose output this is: the copying ends when its pipes do.
 """
 

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import features_sha256, load_features
+from fewshot_wsi.foundation.features import load_features
+from fewshot_wsi.foundation.provenance import features_sha256
 from fewshot_wsi.predict.encoding import check_same_encoder, features_identity
 from lowshot.dictionary import build_dictionary, load_dictionary
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import ENCODER, read_provenance, unit_length
+from fewshot_wsi.foundation.features import unit_length
 from fewshot_wsi.foundation.files import json_sha256
+from fewshot_wsi.foundation.provenance import ENCODER, read_provenance
 from fewshot_wsi.meta_test.protocol import is_preset, load_protocol
 from fewshot_wsi.pipeline.extraction import recipe_of
 from openselfsup.apis.blocks import batch_size, encoded
 from openselfsup.apis.extract import pick_device, pick_workers
-from openselfsup.apis.reading import ListedTiles, check_present
+from openselfsup.apis.reading import ListedTiles, check_listed
 from openselfsup.encoders import build_encoder
 
 IDENTITY = (*ENCODER, "seed")  # what says which encoder made features; the seed is that of random weights
@@ -135,7 +136,7 @@ class TileRows(EncodedRows):
     def __init__(self, names, root, choice, listed_in):
         self.names = tuple(names)
         super().__init__(ListedTiles(self.names, Path(root), choice.recipe.pipeline), len(self.names), choice)
-        check_present(self.tiles, listed_in)
+        check_listed(self.tiles, listed_in)
 
     @cached_property
     def identity(self):

@@ -1,4 +1,4 @@
-"""From labelled tiles to a head: their features, the classifier, what it is worth, and the conformal threshold."""
+"""From labelled tiles to a head: their features, the classifier, its estimated F1, and the conformal threshold."""
 
 import logging
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import rows_sha256
 from fewshot_wsi.foundation.files import arrays_sha256
+from fewshot_wsi.foundation.provenance import rows_sha256
 from fewshot_wsi.predict.encoding import TileRows
 from fewshot_wsi.predict.head import Head
 from lowshot.augmentations import augmentations
@@ -63,7 +63,7 @@ def support_features(supports, choice, stored):
 
 
 def make_head(supports, features, hashes, facts, method, dictionary=None, coverage=None):
-    """The Head of these supports; says first what it is worth.
+    """The Head of these supports; logs its leave-one-out estimate first.
 
     features: (n, D). hashes: SHA-256 of each support. facts: of encoder and dictionary. coverage: of conformal sets or
     None. UserError: too few supports for the coverage.

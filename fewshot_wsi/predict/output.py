@@ -12,7 +12,7 @@ DIGITS = 10  # decimals of scores
 SUFFIXES = (".csv", ".parquet")
 
 
-class Table:
+class PredictionTable:
     """Columns and rows of the predictions of a Head for queries with `names`; file and class names are data, and are
     written from here alone: `names`, `classes` and `supports`."""
 

@@ -14,7 +14,7 @@ from fewshot_wsi.predict.dictionary import make_dictionary, read_dictionary
 from fewshot_wsi.predict.encoding import EncoderChoice, check_same_encoder
 from fewshot_wsi.predict.fit import Method, make_head, support_features
 from fewshot_wsi.predict.head import load_head, save_head
-from fewshot_wsi.predict.output import Table, check_output, write_predictions
+from fewshot_wsi.predict.output import PredictionTable, check_output, write_predictions
 from fewshot_wsi.predict.parts import Parts
 from fewshot_wsi.predict.queries import read_queries
 from fewshot_wsi.predict.scoring import Scorer
@@ -28,7 +28,7 @@ SHOWN = 5  # tiles without prediction that a notice names
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictionRequest:
     """What the command line asks for; None: not given. Paths as text."""
     choice: EncoderChoice
     method: Method
@@ -125,7 +125,7 @@ def _predict(request, head, queries):
         return len(made["problems"])
     count = -(-len(queries) // queries.block)
     _compute(parts, head, queries, count, request.quiet)
-    problems = _write(out, beside, parts, Table(head, queries.names), queries, count, request)
+    problems = _write(out, beside, parts, PredictionTable(head, queries.names), queries, count, request)
     if problems:
         named = "; ".join(list(problems.values())[:SHOWN]) + (", …" if len(problems) > SHOWN else "")
         logger.warning(f"{len(problems)} of {len(queries)} queries could not be read and have no class: {named}")

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import check_features, features_sha256, read_provenance, row_blocks
+from fewshot_wsi.foundation.features import check_features, row_blocks
 from fewshot_wsi.foundation.files import file_sha256, json_sha256
 from fewshot_wsi.foundation.lists import read_list
+from fewshot_wsi.foundation.provenance import features_sha256, read_provenance
 from fewshot_wsi.foundation.tables import plain_path
 from fewshot_wsi.predict.encoding import features_identity
 

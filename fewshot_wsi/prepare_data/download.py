@@ -96,7 +96,7 @@ def _complete(remote, part, timeout, retries, pause, quiet):
             failures = 0 if _size(part) > have else failures + 1
             if failures > retries:
                 raise UserError(f"{remote.url}: {reason} at {_size(part)} of {remote.size} bytes; "
-                                "run the same command again to go on from there")
+                                "run the same command again to continue from there")
             if failures:
                 time.sleep(pause * failures)
 

@@ -29,7 +29,7 @@ EQUIVALENT, DIFFERENT, OPEN = "equivalent", "different", "open"
 
 
 @dataclass(frozen=True)
-class Match:
+class PublishedMatch:
     """One published table beside one run; figures in percent, run minus published."""
     table: dict         # the published table
     run: object         # the run that matches it, as given to `match_published`
@@ -113,7 +113,7 @@ def match_published(config, statistics, rows=None, run=None):
         statistics["macro_f1"]["mean"], statistics["published_last_line"]["mean_of_class_half_widths"],
         statistics["macro_f1"]["ci95"]))
     same_size = _same_size(published()["rows_of_sets"].get(config["task"], {}), rows or {})
-    return [Match(t, run, f1, half, macro, same_size) for t in tables_of(config, len(statistics["class_f1"]))]
+    return [PublishedMatch(t, run, f1, half, macro, same_size) for t in tables_of(config, len(statistics["class_f1"]))]
 
 
 def _same_size(expected, rows):
@@ -142,7 +142,7 @@ def summarise(matches):
 
 
 def _share_by_chance(match):
-    """Share of the other published tables of the task that the run of a Match is equivalent to."""
+    """Share of the other published tables of the task that the run of a PublishedMatch is equivalent to."""
     others = [t for t in published()["tables"] if t["task"] == match.table["task"]
               and setting_of(t) != setting_of(match.table)]
     same = [replace(match, table=table).verdict == EQUIVALENT for table in others]

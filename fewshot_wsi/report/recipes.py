@@ -142,7 +142,7 @@ class OverSeeds:
 def over_seeds(a, b, paired):
     """OverSeeds of A minus B; None where one of them has fewer than two seeds.
 
-    a, b: {seed: mean score}. paired: both use the very same trainings (with augmentation and without, say): t over the
+    a, b: {seed: mean score}. paired: both use the same trainings (with augmentation and without, say): t over the
     differences of the seeds. Otherwise Welch's t, which takes trainings from equal seeds to be independent.
     """
     if min(len(a), len(b)) < 2 or (paired and a.keys() != b.keys()):

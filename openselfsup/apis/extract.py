@@ -19,23 +19,25 @@ import torch
 
 import openselfsup
 from fewshot_wsi.foundation.bounded import read_npy
+from fewshot_wsi.foundation.device import choose_device
 from fewshot_wsi.foundation.errors import Terminated, UserError
-from fewshot_wsi.foundation.features import (
+from fewshot_wsi.foundation.feature_writer import FeatureWriter
+from fewshot_wsi.foundation.features import load_features
+from fewshot_wsi.foundation.files import file_sha256, write_npy
+from fewshot_wsi.foundation.lists import ImageList
+from fewshot_wsi.foundation.printable import some
+from fewshot_wsi.foundation.provenance import (
     PRECISIONS,
     UNIT,
-    FeatureWriter,
     differences,
     images_sha256,
     labels_sha256,
-    load_features,
     read_provenance,
     rows_sha256,
 )
-from fewshot_wsi.foundation.files import file_sha256, write_npy
-from fewshot_wsi.foundation.lists import ImageList
 from openselfsup import distributed
 from openselfsup.apis.blocks import fill
-from openselfsup.apis.reading import ListedTiles, check_present, some
+from openselfsup.apis.reading import ListedTiles, check_listed
 from openselfsup.apis.recipe import Recipe
 
 logger = logging.getLogger(__name__)
@@ -120,10 +122,8 @@ def extract(jobs, encoder, settings):
 
 
 def pick_device(name):
-    """torch.device for --device auto, cpu or cuda. UserError where cuda is asked for and absent."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: PyTorch finds no GPU here; use --device cpu, or see INSTALL.md")
-    return torch.device("cpu") if name == "cpu" else distributed.device()
+    """torch.device of this process for --device auto, cpu or cuda. UserError where cuda is asked for and absent."""
+    return torch.device("cpu") if choose_device(name) == "cpu" else distributed.device()
 
 
 def pick_workers(workers, recipe):
@@ -215,7 +215,7 @@ def _prepare(todo, jobs, settings):
     checked = {(job.images.path, str(job.root), None if job.rows is None else rows_sha256(job.rows)): job
                for job in todo}
     for job in checked.values():
-        check_present(job.tiles, job.images.path)
+        check_listed(job.tiles, job.images.path)
     for path, labels_of_list in labels.items():
         if not path.exists() or not _same_labels(path, labels_of_list):
             write_npy(path, labels_of_list)

@@ -11,13 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from fewshot_wsi.foundation.archived import missing_below, sha256_of, stamp_of
+from fewshot_wsi.foundation.archived import check_present, sha256_of, stamp_of
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.seeds import generator
 from openselfsup.images import BrokenImage, decode_image, read_bytes
 from openselfsup.transforms import Pipeline
-
-SHOWN = 5  # faulty images that an error names
 
 
 @dataclass(frozen=True)
@@ -81,19 +79,11 @@ def _hash_once(path, *stamp):
     return sha256_of(path)
 
 
-def check_present(tiles, list_path):
+def check_listed(tiles, list_path):
     """UserError that counts the files of `tiles` that do not exist and names the first few. Reads only folders."""
     names = tiles.names if tiles.rows is None else [tiles.names[row] for row in tiles.rows]
-    missing = [str(Path(tiles.root, name)) for name in missing_below(tiles.root, names)]
-    if missing:
-        raise UserError(f"{list_path}: {len(missing)} of {len(names)} images are missing: {some(missing)}; "
-                        "correct the list, or name the folder or zip archive that holds them with --root")
-
-
-def some(names):
-    """The first few of `names`, for an error."""
-    rest = f", … and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + rest
+    check_present(list_path, tiles.root, names,
+                  "correct the list, or name the folder or zip archive that holds them with --root")
 
 
 def read_ahead(tiles, slices, workers):

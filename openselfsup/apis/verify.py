@@ -13,10 +13,11 @@ import numpy as np
 import torch
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import RAW, open_features, read_provenance, unit_length
+from fewshot_wsi.foundation.features import open_features, unit_length
+from fewshot_wsi.foundation.provenance import RAW, read_provenance
 from fewshot_wsi.foundation.seeds import generator
 from openselfsup.apis.blocks import CPU_SLICE
-from openselfsup.apis.reading import check_present
+from openselfsup.apis.reading import check_listed
 from openselfsup.encoders.network import NetworkEncoder, Pooling
 from openselfsup.encoders.presets import Interpolation
 from openselfsup.images import BrokenImage
@@ -55,7 +56,7 @@ def verify(job, encoder, count):
     missing or do not decode.
     """
     features = open_features(job.output, len(job.tiles))
-    check_present(job.tiles, job.images.path)
+    check_listed(job.tiles, job.images.path)
     items = np.sort(generator(0, "verify").choice(len(features), min(count, len(features)), replace=False))
     stored, findings = np.asarray(features[items], dtype=np.float32), []
     if not np.isfinite(stored).all():
@@ -115,9 +116,9 @@ def _order(features, items, expected):
         rows = unit_length(features[start:start + _CHUNK])[0]
         cosines = expected @ rows.T                                  # (n, chunk)
         at = cosines.argmax(axis=1)
-        better = cosines[np.arange(len(items)), at] > closest
-        closest[better], where[better] = cosines[better, at[better]], start + at[better]
-        nearest[better] = rows[at[better]]
+        closer = cosines[np.arange(len(items)), at] > closest
+        closest[closer], where[closer] = cosines[closer, at[closer]], start + at[closer]
+        nearest[closer] = rows[at[closer]]
     moved = np.flatnonzero(where != items)
     if not len(moved):
         return "", nearest

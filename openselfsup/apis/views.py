@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.features import provenance_file, read_provenance, rows_sha256
 from fewshot_wsi.foundation.files import write_npy
+from fewshot_wsi.foundation.provenance import provenance_file, read_provenance, rows_sha256
 from openselfsup import distributed
 
 

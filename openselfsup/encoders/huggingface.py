@@ -10,7 +10,8 @@ from transformers.utils import logging
 
 from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.foundation.files import weights_sha256
-from openselfsup.checkpoint import HEADS, some
+from fewshot_wsi.foundation.printable import some
+from openselfsup.checkpoint import HEADS
 from openselfsup.encoders.network import NetworkEncoder, pooled, seeded
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")

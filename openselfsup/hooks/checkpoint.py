@@ -67,7 +67,7 @@ class CheckpointHook(Hook):
         if runner.train_loop.stopped_by:
             if self.saved != runner.iter:
                 self._latest(runner, runner.iter)
-            runner.logger.info(f"stopped after {runner.iter} iterations; --continue_training goes on from "
+            runner.logger.info(f"stopped after {runner.iter} iterations; --continue_training continues from "
                                f"{self.folder / 'latest.pth'}")
 
     def _latest(self, runner, iteration):

@@ -1,4 +1,4 @@
-"""Where sampled latent augmentation runs: NumPy on the CPU, PyTorch on a GPU."""
+"""Where numbers are computed: on the CPU, or by PyTorch on a GPU."""
 
 import importlib.util
 
@@ -8,9 +8,9 @@ DEVICES = ("auto", "cpu", "cuda")
 
 
 def choose_device(name: str) -> str:
-    """'cpu' for NumPy, else a PyTorch device name. 'auto': a GPU where PyTorch sees one.
+    """'cpu', or the name of a PyTorch device. 'auto': a GPU where PyTorch sees one.
 
-    'torch-cpu' runs PyTorch's solvers on the CPU; they are slower there, and so checked without a GPU.
+    'torch-cpu' runs the PyTorch solvers of latent augmentation on the CPU, slower than NumPy, so as to check them.
     ValueError: a GPU is asked for and there is none.
     """
     if name in ("cpu", "torch-cpu"):
@@ -18,10 +18,10 @@ def choose_device(name: str) -> str:
     if name not in DEVICES and not name.startswith("cuda:"):
         raise InputError(f"device {name!r}: known are {', '.join(DEVICES)}")
     if importlib.util.find_spec("torch") is not None:
-        import torch  # here, not above: the few-shot half runs without it
+        import torch  # here, not above: it takes a second, and the method runs without it
         if torch.cuda.is_available():
             return "cuda" if name == "auto" else name
     if name == "auto":
         return "cpu"
-    raise InputError(f"--device {name}: PyTorch sees no GPU here; use --device cpu or auto")
+    raise InputError(f"--device {name}: PyTorch sees no GPU here; use --device cpu or auto, or see INSTALL.md")
 
