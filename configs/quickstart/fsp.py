@@ -1,4 +1,4 @@
-"""The quick start's supervised pre-training: the published model on 48² crops of synthetic tiles, for a minute."""
+"""The quick start's supervised pre-training: the published model on 48² crops of synthetic tiles, a minute or two."""
 _base_ = '../_base_/supervised_r18.py'
 
 _normalize = dict(type='Normalize', mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])
@@ -14,6 +14,6 @@ data = dict(
 optimizer = dict(lr=0.03, weight_decay=1e-4)
 lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr=0.0, warmup='linear', warmup_iters=1,
                  warmup_by_epoch=True)  # steps too few for the published ones
-log_config = dict(interval=10)
+log_config = dict(interval=50)
 checkpoint_config = dict(interval=100)
-total_epochs = 6
+total_epochs = 10

@@ -4,8 +4,10 @@
     LC25000 5 lung and colon classes; every group is one original and its rotated or flipped copies, groups.csv
     PAIP19  3 classes on slides of their own stain      PAIP19/data/<slide>/<class>/<x>+<y>+<class>.png
 
-They exercise the method; they are no substitute for tissue, and figures on them say nothing about it. Every tile is
-made from a random stream of its own, so a smaller set is a part of a larger one.
+What tells the classes apart is form: hue and strength of both stains are sampled for each tile (for each slide of
+PAIP19) from one wide distribution for all classes, so colour keeps only what form implies, such as the share of white.
+Figures on drawn tiles say nothing about tissue. Every tile is made from a random stream of its own, so a smaller set is
+a part of a larger one.
 """
 
 import os
@@ -27,41 +29,42 @@ from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.temporary import temporary_folder, umask
 from fewshot_wsi.pipeline.tissue import Tissue, draw_stain, draw_tile
 
-VERSION = 2  # of the drawings: raise it with every change of a pixel
+VERSION = 3  # of the drawings: raise it with every change of a pixel
 MANIFEST = "drawn.json"
 
-_STROMA = Tissue(eosin=0.42, fibres=0.42, length=7, waviness=5, nuclei=3.2, radius=2.0, elongation=3.0)
-_GLANDS = Tissue(eosin=0.40, fibres=0.3, waviness=4, nuclei=4, radius=2.0, glands=0.8, gland_radius=14, lining=7.0)
-_TUMOUR = replace(_GLANDS, haze=0.14, nuclei=6, radius=2.6, spread=0.28, glands=1.0, gland_radius=12, lining=8.5,
-                  ragged=0.22, rows=1.8, dark=0.95)
-_LYMPH = Tissue(eosin=0.25, haze=0.18, nuclei=34, radius=1.9, spread=0.1, elongation=1.05, dark=1.2)
-_DEBRIS = Tissue(eosin=0.50, haze=0.14, fibres=0.35, length=2, nuclei=2.5, radius=1.8, spread=0.35, dark=0.7,
-                 fragments=16)
-_LIVER = Tissue(eosin=0.55, haze=0.13, fibres=0.3, length=5, waviness=4, nuclei=6.5, radius=2.4, spread=0.1,
-                elongation=1.05, dark=0.85)
+_STROMA = Tissue(fibres=0.55, length=7, waviness=5, nuclei=3.2, radius=2.0, elongation=3.0)
+_GLANDS = Tissue(fibres=0.4, waviness=4, nuclei=4, radius=2.0, glands=0.8, gland_radius=14, lining=7.0,
+                filled=0.4)
+_TUMOUR = replace(_GLANDS, nuclei=6, radius=2.6, spread=0.28, glands=1.0, gland_radius=12, lining=8.5, ragged=0.22,
+                  rows=1.8)
+_DEBRIS = Tissue(fibres=0.45, length=2, nuclei=2.5, radius=1.8, spread=0.35, fragments=16)
+_LIVER = Tissue(fibres=0.4, length=5, waviness=4, nuclei=6.5, radius=2.4, spread=0.1, elongation=1.05)
+
+_SPREAD = dict(eosin=0.25, haze=0.25, dark=0.25, fibres=0.3, length=0.25, nuclei=0.45, radius=0.1, fragments=0.3,
+               glands=0.3, gland_radius=0.15, lining=0.12, bubbles=0.25, wall=0.3, mucin=0.3)
 
 TISSUES = dict(
     NCT=dict(
-        BACK=Tissue(eosin=0.03, haze=0.02, fragments=0.4, nuclei=0.05),
-        ADI=Tissue(eosin=0.45, haze=0.1, nuclei=3, radius=1.8, elongation=2.2, bubbles=11, wall=0.9),
+        BACK=Tissue(matrix=0.06, fragments=0.4, nuclei=0.05),
+        ADI=Tissue(nuclei=3, radius=1.8, elongation=2.2, bubbles=11, wall=0.9),
         DEB=_DEBRIS,
-        LYM=_LYMPH,
-        MUC=Tissue(eosin=0.16, haze=0.08, nuclei=1.6, radius=2.0, elongation=1.6, mucin=0.13),
-        MUS=Tissue(eosin=0.50, fibres=0.33, length=14, waviness=1.5, nuclei=3.0, radius=2.0, elongation=3.6),
+        LYM=Tissue(nuclei=34, radius=1.9, spread=0.1, elongation=1.05),
+        MUC=Tissue(nuclei=1.6, radius=2.0, elongation=1.6, mucin=0.13),
+        MUS=Tissue(fibres=0.45, length=14, waviness=1.5, nuclei=3.0, radius=2.0, elongation=3.6),
         NORM=_GLANDS,
         STR=_STROMA,
         TUM=_TUMOUR),
     LC25000=dict(
         colon_aca=_TUMOUR,
         colon_n=_GLANDS,
-        lung_aca=replace(_TUMOUR, glands=1.3, gland_radius=9.5, lining=7, ragged=0.3, rows=1.3, nuclei=8),
-        lung_n=Tissue(eosin=0.42, haze=0.12, fibres=0.2, nuclei=10, radius=1.9, bubbles=9, wall=1.9),
-        lung_scc=Tissue(eosin=0.52, haze=0.14, fibres=0.2, length=4, waviness=3, nuclei=10, radius=2.7, spread=0.28,
-                        glands=0.4, gland_radius=9, lining=3.0, pearls=True)),
+        lung_aca=Tissue(fibres=0.2, nuclei=24, radius=2.7, spread=0.28, bubbles=10, wall=3.2, filled=0.4),
+        lung_n=Tissue(fibres=0.2, nuclei=10, radius=1.9, bubbles=9, wall=1.9, filled=0.4),
+        lung_scc=Tissue(fibres=0.3, length=4, waviness=3, nuclei=10, radius=2.7, spread=0.28, glands=0.4,
+                        gland_radius=9, lining=3.0, pearls=True)),
     PAIP19={
         "0": _LIVER,
         "1": replace(_DEBRIS, nuclei=3, radius=2.0, fragments=12, length=3),
-        "2": replace(_LIVER, haze=0.17, nuclei=13, radius=3.0, spread=0.3, dark=1.0, fibres=0.22)})
+        "2": replace(_LIVER, nuclei=13, radius=3.0, spread=0.3, fibres=0.3)})
 
 
 @dataclass(frozen=True)
@@ -151,11 +154,12 @@ def _parts(rng, tissues, name, purity):
 
 
 def _varied(rng, tissue):
-    amounts = ("eosin", "haze", "fibres", "length", "nuclei", "radius", "dark", "glands", "gland_radius", "lining",
-               "bubbles", "wall", "mucin")
-    spread = dict(radius=0.1, gland_radius=0.15, lining=0.12, bubbles=0.2)
-    return replace(tissue, **{name: getattr(tissue, name) * np.exp(spread.get(name, 0.25) * rng.standard_normal())
-                              for name in amounts})
+    """The tissue with each amount multiplied by exp(s · N(0, 1)), s of _SPREAD, and lumens filled at random.
+
+    Amounts thus say little of which tissue it is, form says much.
+    """
+    amounts = {name: getattr(tissue, name) * np.exp(s * rng.standard_normal()) for name, s in _SPREAD.items()}
+    return replace(tissue, filled=tissue.filled * rng.uniform(), **amounts)
 
 
 def _save(folder, name, tile):
@@ -221,7 +225,7 @@ def _paip19(drawing):
 
 
 def _draw_paip19(drawing, slide, folder):
-    stain = draw_stain(seeds.generator(drawing.seed, "drawn/PAIP19/stain", slide), spread=1.3)
+    stain = draw_stain(seeds.generator(drawing.seed, "drawn/PAIP19/stain", slide))
     for name in TISSUES["PAIP19"]:
         for i in range(drawing.per_slide):
             rng = seeds.generator(drawing.seed, "drawn/PAIP19", slide, name, i)

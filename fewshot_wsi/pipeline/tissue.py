@@ -2,8 +2,9 @@
 
 A tile is drawn as two maps of stain concentration, haematoxylin (nuclei, blue) and eosin (cytoplasm and matrix,
 pink); the Beer-Lambert law turns them into colour, I = 255 * exp(-(H h + E e)), with the stains' absorption h, e per
-channel. What distinguishes tissues is arrangement more than amount: the stain of a slide varies, as it does in a
-laboratory, and most tiles hold some of a second tissue. Lengths are in pixels, so a larger tile shows more tissue.
+channel. What distinguishes tissues is arrangement, not stain: all take up both stains alike, the stain of a slide
+varies as it does between laboratories, and most tiles hold some of a second tissue. Lengths are in pixels, so a larger
+tile shows more tissue.
 """
 
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ _MARGIN = 12  # drawn beyond the tile's edge and cut off, so that nothing stops 
 @dataclass(frozen=True)
 class Tissue:
     """What one kind of tissue is made of."""
-    eosin: float                # matrix: concentration of eosin
-    haze: float = 0.08          # matrix: concentration of haematoxylin
+    matrix: float = 1.0         # cytoplasm and fibres between the nuclei: 1 = full, 0 = glass
+    eosin: float = 0.45         # concentration of eosin in the matrix; these three are alike in all tissues
+    haze: float = 0.11          # concentration of haematoxylin in the matrix
+    dark: float = 1.0           # concentration of haematoxylin in a nucleus
     fibres: float = 0.0         # contrast of the fibres, 0 = none
     length: float = 8.0         # of the fibres' correlation along their direction
     waviness: float = 0.0       # how much the fibres wave, in pixels
@@ -30,7 +33,6 @@ class Tissue:
     radius: float = 2.2         # of a nucleus
     spread: float = 0.15        # standard deviation of log radius (pleomorphism)
     elongation: float = 1.2     # length by width of a nucleus; long ones lie along the fibres
-    dark: float = 1.0           # concentration of haematoxylin in a nucleus
     fragments: float = 0.0      # broken nuclei per 1000 square pixels
     glands: float = 0.0         # number per 1000 square pixels
     gland_radius: float = 10.0
@@ -40,6 +42,7 @@ class Tissue:
     pearls: bool = False        # whorls of eosin in place of a lumen
     bubbles: float = 0.0        # radius of fat vacuoles or air spaces, 0 = none
     wall: float = 1.0           # thickness between bubbles
+    filled: float = 0.0         # secretion or fluid in lumens and bubbles: 0 = clear, 1 = as dense as the matrix
     mucin: float = 0.0          # pale blue strands in place of the matrix
 
 
@@ -52,9 +55,9 @@ class Stain:
 
 
 def draw_stain(rng, spread=1.0):
-    """A stain near the textbook's; spread scales how far it may lie from it."""
-    shift = 0.06 * spread * rng.standard_normal((2, 3))
-    strength = np.exp(0.22 * spread * rng.standard_normal(2))
+    """A stain near the textbook's, as laboratories differ; spread scales how far it may lie from it."""
+    shift = 0.10 * spread * rng.standard_normal((2, 3))
+    strength = np.exp(0.42 * spread * rng.standard_normal(2))
     return Stain(np.clip(HAEMATOXYLIN + shift[0], 0.02, None), np.clip(EOSIN + shift[1], 0.02, None), tuple(strength))
 
 
@@ -80,15 +83,15 @@ def _stain_maps(rng, tissue, side):
     angle = rng.uniform(0, np.pi)
     fibres = _fibres(rng, tissue, side, angle)
     patches = _noise(rng, side, 6, 6)
-    blue = tissue.haze * (1 + 0.3 * patches)
-    pink = tissue.eosin * np.clip(1 + tissue.fibres * fibres + 0.12 * patches, 0, None)
+    blue = tissue.matrix * tissue.haze * (1 + 0.3 * patches)
+    pink = tissue.matrix * tissue.eosin * np.clip(1 + tissue.fibres * fibres + 0.12 * patches, 0, None)
     room = np.ones((side, side))  # where loose nuclei may lie
     if tissue.mucin:
         strands = np.abs(_noise(rng, side, 7, 7)) < 0.35
         blue, pink = blue + tissue.mucin * (0.4 + strands), pink * (0.5 + 0.5 * strands)
     if tissue.bubbles:
         walls = _walls(rng, tissue, side)
-        blue, pink, room = blue * walls, pink * walls, room * walls
+        blue, pink, room = blue * walls, pink * walls, room * (walls > (1 + tissue.filled) / 2)
     nuclei = [_scatter(rng, tissue, side, angle)]
     if tissue.glands:
         nuclei.append(_glands(rng, tissue, blue, pink, room))
@@ -120,14 +123,15 @@ def _fibres(rng, tissue, side, angle):
 
 
 def _walls(rng, tissue, side):
-    """(side, side) in [0.02, 1]: near 1 between bubbles (cells of a Voronoi diagram), near 0 inside."""
+    """(side, side) in [0, 1]: near 1 between bubbles (cells of a Voronoi diagram), near 0 inside clear ones."""
     pitch = 1.9 * tissue.bubbles
     grid = np.arange(-pitch, side + pitch, pitch)
     seeds = np.stack(np.meshgrid(grid, grid), -1).reshape(-1, 2)
     seeds = seeds + rng.uniform(-0.42, 0.42, seeds.shape) * pitch
     nearest = cKDTree(seeds).query(np.indices((side, side)).transpose(1, 2, 0), k=2)[0]
     edge = (nearest[..., 1] - nearest[..., 0]) / 2
-    return 0.02 + 0.98 / (1 + np.exp(2.5 * (edge - tissue.wall)))
+    clear = max(0.02, tissue.filled)
+    return clear + (1 - clear) / (1 + np.exp(2.5 * (edge - tissue.wall)))
 
 
 def _scatter(rng, tissue, side, angle):
@@ -176,7 +180,8 @@ def _fill_gland(tissue, centre, outline, window, blue, pink, room):
     if tissue.pearls:
         pink[lumen] = tissue.eosin * (1.3 + 0.4 * np.sin(1.6 * depth[lumen]))
     else:
-        pink[lumen], blue[lumen] = 0.04, 0.03
+        pink[lumen] = 0.04 + tissue.filled * tissue.eosin
+        blue[lumen] = 0.03 + tissue.filled * tissue.haze
 
 
 def _apart(rng, count, side, distance):
