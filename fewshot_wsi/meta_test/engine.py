@@ -183,7 +183,7 @@ def _results_of(calls, own, workers, backend, scheduler):
             yield from running
         except TerminatedWorkerError:
             raise UserError("a worker process was killed, perhaps for want of memory; finished work is kept: run the "
-                            "same command again, with fewer --num_threads") from None
+                            "same command again, with fewer worker processes") from None
 
 
 def worker_count(num_threads):

@@ -87,7 +87,8 @@ def check_present(tiles, list_path):
     missing = [str(Path(tiles.root, name)) for name in missing_below(tiles.root, names)]
     if missing:
         raise UserError(f"{list_path}: {len(missing)} of {len(names)} images are missing: {some(missing)}; "
-                        "correct the list, or name the folder or zip archive that holds them with --root")
+                        "correct the list, or the folder or zip archive that holds them (--root, or root of the "
+                        "protocol's set)")
 
 
 def some(names):
