@@ -4,7 +4,7 @@ import contextlib
 import math
 
 from fewshot_wsi.feature_files.packages import needed
-from fewshot_wsi.feature_files.table import FEATURES, refuse_inflated, table_of
+from fewshot_wsi.feature_files.table import FEATURES, refuse_inflated, refuse_large_chunks, table_of
 from fewshot_wsi.foundation.errors import UserError, one_line
 
 
@@ -85,6 +85,7 @@ class _Rows:
         refuse_inflated(self._path, dataset.name, declared, stored)
         written, wanted = int(stored >= declared), 1
         if dataset.chunks:
+            refuse_large_chunks(self._path, dataset.name, math.prod(dataset.chunks) * dataset.dtype.itemsize)
             written = dataset.id.get_num_chunks()
             wanted = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
         if written < wanted:
