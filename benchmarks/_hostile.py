@@ -179,8 +179,9 @@ def slides(folder):
              tiff(packed=bomb(3000), compression="deflate"), "tiles.tif": tiff(65520, compression="deflate"),
              "jpeg.jpg": jpeg(65500, 65500), "jpeg 16000.jpg": jpeg(16000, 16000), "scans.jpg":
              jpeg(9000, 9000, True, 5000)}
-    regions = [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0, 0], [0, 60], [60, 60], [0, 0]]]},
-                "properties": {"name": name}} for name in ("a", "b")]
+    ring = [[0, 0], [0, 60], [60, 60], [0, 0]]
+    regions = [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]},
+                "properties": {"classification": {"name": name}}} for name in ("a", "b")]
     marked = Path(folder, "marked.geojson")
     marked.write_text(json.dumps(regions))
     for name in put(folder, files | {f"{name}.svs": data for name, data in PLAIN.items()}):

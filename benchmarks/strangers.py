@@ -5,8 +5,8 @@
 
 Each try is a process of its own, which runs a command of the project on one hostile file (`_hostile.py`). Refused: exit
 code 2 and one line that begins with 'error:'. Named: check_data completes, and counts the file among its findings. What
-runs longer than LIMIT seconds counts as hung. Memory is the process's own peak of resident pages, seconds are those of a
-processor, in user and system: on a busy machine the clock says more."""
+runs longer than LIMIT seconds counts as hung. Memory is the process's own peak of resident pages, seconds are those of
+a processor, in user and system: on a busy machine the clock says more."""
 
 import resource
 import subprocess

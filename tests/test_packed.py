@@ -107,6 +107,13 @@ def hdf5(path):
         made.id.write_direct_chunk((0, 0), os.urandom(1 << 21))
 
 
+def unpacking_hdf5(path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("features", (2, 8), "f4", chunks=(2, 8), compression="gzip")
+        made.id.write_direct_chunk((0, 0), os.urandom(1 << 18))
+
+
 def zarr_chunk(path):
     zarr = pytest.importorskip("zarr")
     made = zarr.open_group(path, mode="w", zarr_format=2).create_array("features", shape=(1 << 17, 2048), dtype="f4",
@@ -135,7 +142,8 @@ def parquet(path):
             file.write_table(table, row_group_size=1 << 22)
 
 
-CLAIMS = {"a.h5": (hdf5, "stored in chunks of 1,024 MiB"), "chunk.zarr": (zarr_chunk, "stored in chunks of 1,024 MiB"),
+CLAIMS = {"a.h5": (hdf5, "stored in chunks of 1,024 MiB"), "b.h5": (unpacking_hdf5, "is stored in 262,144 bytes"),
+          "chunk.zarr": (zarr_chunk, "stored in chunks of 1,024 MiB"),
           "device.zarr": (zarr_device, "no regular file"), "large.zarr": (zarr_description, "that describe a store"),
           "a.parquet": (parquet, "its table declares 335,544,320 bytes")}
 
