@@ -37,9 +37,9 @@ from lowshot.classifiers import PUBLISHED
 from lowshot.dictionary import build_dictionary
 from lowshot.prediction import predict
 from openselfsup import distributed
-from openselfsup.amp import BF16OptimWrapper
 from openselfsup.apis.recipe import load_recipe
 from openselfsup.apis.train import make_model, train_pipeline
+from openselfsup.bf16_training import BF16OptimWrapper
 from openselfsup.checkpoint import load_file
 from openselfsup.config import load_config
 from openselfsup.datasets import TrainingImages, collate

@@ -26,7 +26,7 @@ from lowshot.large_base import NOT_FINITE, fit_to_sample, measure_blocks
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
-CONSTRUCT = "python wsi_workdir/dict_construction.py"
+CONSTRUCT = "python wsi_workdir/dict_construction.py --model MODEL"
 JITTER = 1e-10            # of the mean variance, added to the diagonal so that a Cholesky factor exists
 SHIFT_CACHE_BYTES = 2**28  # of sampled shifts held in memory
 SHIFT_FILE_LIMIT = 2**29  # bytes; a larger shift bank is rebuilt instead of stored

@@ -263,7 +263,7 @@ def save_tasks(path: str | Path, tasks: "TaskSet") -> None:
 
 
 def load_tasks(path: str | Path,
-               made_by: str = "python wsi_workdir/tools/generate_task.py --initialization") -> "TaskSet":
+               made_by: str = "python wsi_workdir/tools/generate_task.py --task TASK --initialization") -> "TaskSet":
     """TaskSet from a file; InputError where it is missing (naming the command `made_by`), damaged or inconsistent."""
     path = Path(path)
     try:
@@ -300,11 +300,11 @@ def check_rows(rows: np.ndarray, labels: np.ndarray, expected: np.ndarray, what:
     rows: (T, n) of one set; labels: (N,) of that set; expected: (n,). `what` names the rows, for the error.
     """
     if rows.max() >= len(labels):
-        raise InputError(f"{what}: row {rows.max()} is asked for, but the set has {len(labels)} rows; "
-                        "tasks and labels belong to different data: sample the tasks again with --overwrite")
+        raise InputError(f"{what}: row {rows.max()} is asked for, but the set has {len(labels)} rows; tasks and "
+                        "labels belong to different data: sample the tasks again (generate_task.py --overwrite)")
     wrong = labels[rows] != expected
     if wrong.any():
         task, column = np.argwhere(wrong)[0]
         raise InputError(f"{what}: task {task} takes row {rows[task, column]} for class {expected[column]}, but "
                         f"its label is {labels[rows[task, column]]}; tasks and labels belong to different data: "
-                        "sample the tasks again with --overwrite")
+                        "sample the tasks again (generate_task.py --overwrite)")

@@ -6,6 +6,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from fewshot_wsi.foundation import pixels
 from fewshot_wsi.foundation.archived import read_file
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.pixels import check_pixels, open_image
@@ -56,6 +57,7 @@ def _jpeg(data):
     """A strict decoder: libjpeg, and so Pillow and OpenCV, fill the rest of a damaged image with grey."""
     height, width, space, _ = simplejpeg.decode_jpeg_header(data)
     check_pixels(width, height)
+    pixels.check_scans(width, height, data)
     if space in ("CMYK", "YCCK"):
         return _pillow(data)
     image = simplejpeg.decode_jpeg(data, "RGB")

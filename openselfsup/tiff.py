@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 from tifffile import EXTRASAMPLE, PHOTOMETRIC
 
-from fewshot_wsi.foundation.pixels import TILE_PIXELS, check_pixels
+from fewshot_wsi.foundation.pixels import TILE_PIXELS, check_packed, check_pixels
 
 BRIGHT = 2**14  # a 16-bit tile without any level of a quarter of the range has 10 to 14 bits, it is not a dark one
 _KNOWN = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE)
@@ -28,7 +28,7 @@ def read_tiff(data):
             raise ValueError(f"its colours are stored as {page.photometric.name}; save it as 8-bit RGB")
         _check_sizes(series)
         for one in series.pages:
-            _check_whole(one, len(data))
+            _check_whole(one, data)
         levels = _rows_columns_samples(series)
         levels = _eight_bits(levels, page)
     if page.photometric == PHOTOMETRIC.MINISWHITE:
@@ -67,11 +67,16 @@ def _check_sizes(series):
         check_pixels(page.tilewidth, page.tilelength)
 
 
-def _check_whole(page, size):
-    """ValueError where parts of the pixels lie beyond the end of the file: they would be read as black."""
-    parts = zip(page.dataoffsets, page.databytecounts, strict=True)
-    if any(count == 0 or offset + count > size for offset, count in parts):
+def _check_whole(page, data):
+    """ValueError where parts of the pixels lie beyond the end of the file, as they would be read as black, or unpack to
+    more than they claim."""
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if any(count == 0 or offset + count > len(data) for offset, count in parts):
         raise ValueError("it is cut short: parts of its pixels are missing")
+    page = page.keyframe
+    whole = page.imagewidth * page.imagelength if not page.is_tiled else page.tilewidth * page.tilelength
+    for offset, count in parts:
+        check_packed(page.compression, data[offset:offset + count], whole * page.samplesperpixel * page.dtype.itemsize)
 
 
 def _eight_bits(levels, page):

@@ -228,7 +228,7 @@ REFUSED = {
     "feats.h5": (lambda path: h5(path, {"feats": rows("a"), "coords": np.array(PLACES)}), "--unit px or --unit um"),
     "parts.zarr": (parts_missing, "4 of its 4 parts are not there"),
     "object.npz": (lambda path: np.savez(path, features=np.array([{}], object)), "not a readable .npz"),
-    "code.pt": (lambda path: torch.save(print, path), "not a PyTorch file of plain tensors"),
+    "code.pt": (lambda path: torch.save(print, path), r"not a PyTorch file of plain tensors \(it holds \S*print, "),
     "stretched.pt": (lambda path: torch.save(torch.zeros(1, 4).expand(2**40, 4), path), "larger than what is stored"),
     "words.parquet": (lambda path: parquet.write_table(pa.table({"a": ["x"]}), path), "which columns are the features"),
     "short.parquet": (lambda path: path.write_bytes(b"PAR1"), "not a readable Parquet file"),

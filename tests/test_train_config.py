@@ -8,8 +8,8 @@ import torch
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from fewshot_wsi.foundation.errors import UserError
-from openselfsup.amp import BF16OptimWrapper
 from openselfsup.apis.train import make_model, make_optim_wrapper, train_pipeline
+from openselfsup.bf16_training import BF16OptimWrapper
 from openselfsup.config import load_config
 from openselfsup.datasets import DATASETS
 from openselfsup.hooks import build_hooks

@@ -20,8 +20,10 @@ classes = dict(  # in label order: label 0 first
 
 # what makes a list that is missing
 images = dict(made_by='commands', NCT_train='python tools/prepare_data/nct.py',
-              NCT_test='python tools/prepare_data/nct.py', LC='python tools/prepare_data/lc25000.py',
-              PAIP_train='python tools/prepare_data/paip19.py', PAIP_test='python tools/prepare_data/paip19.py')
+              NCT_test='python tools/prepare_data/nct.py',
+              LC='python tools/prepare_data/lc25000.py --archive LC25000.zip',
+              PAIP_train='python tools/prepare_data/paip19.py --slides SLIDES',
+              PAIP_test='python tools/prepare_data/paip19.py --slides SLIDES')
 
 _extract = 'configs/extraction/extract_feats_'
 sets = dict(

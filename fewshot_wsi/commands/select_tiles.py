@@ -4,7 +4,7 @@ Without labels: typical tiles of all kinds (k-means with as many clusters as til
 nearest to its neighbours). With labels: of each cluster the tile that a classifier, fitted to them, is least sure of,
 or with --by typicality typical tiles of kinds that have no label yet.
 DIR/selected.csv lists the tiles in order, DIR/label.html shows them: number keys name classes, and 'Export CSV' gives
-path,label, which predict.py --support and --labeled read.
+path,label, which --labeled and predict.py --support read.
 """
 
 import argparse

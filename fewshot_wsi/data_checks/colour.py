@@ -3,9 +3,6 @@ the compression instead of the tissue (Ignatov and Malivenko, "NCT-CRC-HE: Not A
 Equally Useful", 2024)."""
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.metrics import balanced_accuracy_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 
 from fewshot_wsi.foundation import seeds
 
@@ -26,6 +23,9 @@ def predictability(features, labels, groups, workers, seed=0):
     units = counts if groups is None else np.array([np.unique(groups[labels == c]).size for c in np.unique(labels)])
     if counts.size < 2 or units.min() < FOLDS:
         return None
+    from sklearn.ensemble import RandomForestClassifier  # here, not above: it takes two seconds
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
     splitter = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = splitter(FOLDS, shuffle=True, random_state=_number(seed, "folds"))
     forest = RandomForestClassifier(TREES, min_samples_leaf=2, class_weight="balanced", n_jobs=workers,

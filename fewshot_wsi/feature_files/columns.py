@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from fewshot_wsi.feature_files.packages import needed
-from fewshot_wsi.feature_files.table import FEATURES, NAMES, SLIDES, FeatureTable, texts
+from fewshot_wsi.feature_files.table import FEATURES, NAMES, SLIDES, FeatureTable, refuse_inflated, texts
+from fewshot_wsi.foundation.bounded import MIB
 from fewshot_wsi.foundation.errors import UserError, one_line
 from fewshot_wsi.foundation.tables import DELIMITERS
 
@@ -20,6 +21,7 @@ def read_parquet(path):
     try:
         with parquet.ParquetFile(path) as file:
             rows, schema = file.metadata.num_rows, file.schema_arrow
+            _check_parquet(path, file.metadata)
 
         def batches(columns):
             with parquet.ParquetFile(path) as file:
@@ -29,12 +31,19 @@ def read_parquet(path):
         raise UserError(f"{path}: not a readable Parquet file ({one_line(error)[:160]})") from None
 
 
+def _check_parquet(path, metadata):
+    """UserError where a table claims far more values than its file can hold."""
+    values = sum(metadata.row_group(group).column(column).num_values for group in range(metadata.num_row_groups)
+                 for column in range(metadata.num_columns))
+    refuse_inflated(path, "its table", 4 * values, path.stat().st_size)
+
+
 def read_csv(path):
     """[FeatureTable] of a CSV file, its separator a comma, a semicolon or a tab."""
     pyarrow, csv = needed("pyarrow", path), needed("pyarrow.csv", path)
     try:
         with open(path, encoding="utf-8-sig") as stream:
-            head = stream.readline()
+            head = stream.readline(MIB)
         parse = csv.ParseOptions(delimiter=max(DELIMITERS, key=head.count))
         keys = dict.fromkeys((*NAMES, *SLIDES), pyarrow.string())
 

@@ -4,8 +4,10 @@ import contextlib
 import math
 
 from fewshot_wsi.feature_files.packages import needed
-from fewshot_wsi.feature_files.table import FEATURES, refuse_inflated, table_of
+from fewshot_wsi.feature_files.table import FEATURES, refuse_inflated, refuse_large_chunks, table_of
 from fewshot_wsi.foundation.errors import UserError, one_line
+
+_OVERHEAD = 1 << 16  # bytes that filters may add to an array
 
 
 def read(path):
@@ -85,8 +87,13 @@ class _Rows:
         refuse_inflated(self._path, dataset.name, declared, stored)
         written, wanted = int(stored >= declared), 1
         if dataset.chunks:
+            chunks = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
+            room = 2 * chunks * math.prod(dataset.chunks) * dataset.dtype.itemsize + _OVERHEAD
+            if stored > room:  # would unpack to who knows what
+                raise UserError(f"{where} is stored in {stored:,} bytes, far more than its shape has; make it again")
+            refuse_large_chunks(self._path, dataset.name, math.prod(dataset.chunks) * dataset.dtype.itemsize)
             written = dataset.id.get_num_chunks()
-            wanted = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
+            wanted = chunks
         if written < wanted:
             raise UserError(f"{where} declares {' × '.join(map(str, dataset.shape))} values, but only a part was ever "
                             "written; make the file again")

@@ -1,11 +1,13 @@
 """What every reader returns: the rows of one slide or file, with what identifies them, read block by block."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from fewshot_wsi.foundation.bounded import CHUNK_LIMIT, MIB
 from fewshot_wsi.foundation.errors import UserError
 
 FEATURES = ("features", "feats", "embeddings", "embedding")
@@ -15,6 +17,7 @@ SLIDES = ("slides", "slide", "slide_ids", "slide_id", "slide_names", "slide_name
 UNITS = {"px": "px", "pixel": "px", "pixels": "px", "um": "um", "µm": "um", "μm": "um", "micron": "um",
          "microns": "um", "micrometer": "um", "micrometers": "um"}
 BLOCK_BYTES = 2**26
+_MOST_A_ROW = 16  # values of names or coordinates that are read at all
 INFLATED, INFLATED_FROM = 1000, 2**28  # declared bytes for each stored one, and declared bytes from which that counts
 
 
@@ -105,6 +108,13 @@ def refuse_inflated(path: Path, what: str, declared: int, stored: int) -> None:
                         "to fill the memory, and is not read")
 
 
+def refuse_large_chunks(path: Path, what: str, size: int) -> None:
+    """UserError for an array of which `size` bytes have to be unpacked at once."""
+    if size > CHUNK_LIMIT:
+        raise UserError(f"{path}: {what} is stored in chunks of {size / MIB:,.0f} MiB, more than the "
+                        f"{CHUNK_LIMIT // MIB} that are unpacked at once; store it in smaller ones")
+
+
 def texts(values) -> np.ndarray | None:
     """(N,) array of str from an array of strings or bytes."""
     if values is None:
@@ -125,11 +135,14 @@ def _column(arrays, known, rows, path):
     name, array = _only(arrays, known, path)
     if array is None:
         return None
-    values = np.asarray(array[...])
-    values = values[0] if values.ndim > 1 and len(values) == 1 and values.shape[1:2] == (rows,) else values
-    if len(np.atleast_1d(values)) != rows:
-        raise UserError(f"{path}: {rows} rows of features, but {len(np.atleast_1d(values))} of {name}")
-    return np.atleast_1d(values)
+    shape = array.shape or (1,)
+    batch = len(shape) > 1 and shape[0] == 1 and shape[1] == rows
+    if not batch and shape[0] != rows:
+        raise UserError(f"{path}: {rows} rows of features, but {shape[0]} of {name}")
+    if math.prod(shape) > _MOST_A_ROW * rows:
+        raise UserError(f"{path}: {name} of {' × '.join(map(str, shape))} values; one or two a row are expected")
+    values = np.atleast_1d(np.asarray(array[...]))
+    return values[0] if batch else values
 
 
 def _own_name(attributes):

@@ -1,5 +1,7 @@
 """PyTorch files: a bare tensor of one slide (CLAM), or a dict of features, coordinates and names."""
 
+import re
+
 import numpy as np
 
 from fewshot_wsi.feature_files.table import table_of
@@ -13,7 +15,10 @@ def read(path):
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle, zipfile and torch each have their own
-        raise UserError(f"{path}: not a PyTorch file of plain tensors ({one_line(error)[:120]})") from None
+        refused = re.search(r"GLOBAL (\S+) was not an allowed global|Unsupported (?:class|global):? (?:GLOBAL )?(\S+)",
+                            str(error))  # torch's own advice is to run what is in the file
+        why = f"it holds {refused[1] or refused[2]}, which is not opened" if refused else one_line(error)[:120]
+        raise UserError(f"{path}: not a PyTorch file of plain tensors ({why}); store tensors alone") from None
     if isinstance(loaded, torch.Tensor):
         loaded = {"features": loaded}
     if not isinstance(loaded, dict):

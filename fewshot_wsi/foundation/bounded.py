@@ -5,6 +5,7 @@ compared with a limit first. Faults of the content are ValueErrors, which caller
 """
 
 import json
+import lzma
 import math
 import os
 import stat
@@ -22,6 +23,8 @@ JSON_LIMIT = 256 * MIB       # bytes of a JSON file in ASCII; a quarter with oth
 JSON_VALUES = 4_000_000      # values in it
 NPZ_LIMIT = 512 * MIB        # bytes of all arrays of an .npz, unpacked
 LIST_LIMIT = 1024 * MIB      # bytes of a list or table
+CHUNK_LIMIT = 512 * MIB      # bytes of what is unpacked at once of an HDF5, Zarr or Parquet file
+_LZMA_MEMORY = 128 * MIB     # of the dictionary that data in LZMA may ask for
 
 
 def check_regular(path: str | Path) -> os.stat_result:
@@ -91,6 +94,20 @@ def inflate(data: bytes, size: int) -> bytes:
     if len(found) != size or not (stream.eof or not stream.decompress(stream.unconsumed_tail, 1)):
         raise ValueError(f"packed data of another length than the {size} bytes of its shape")
     return found
+
+
+def check_unpacked(data: bytes, packing: str, size: int) -> None:
+    """ValueError where data in 'deflate' or 'lzma' unpack to more than `size` bytes; they are not kept."""
+    if packing == "deflate":
+        opened: Any = zlib.decompressobj()
+        found, more = len(opened.decompress(data, MIB)), lambda: opened.decompress(opened.unconsumed_tail, MIB)
+    else:
+        opened = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)
+        found, more = len(opened.decompress(data, MIB)), lambda: opened.decompress(b"", MIB)
+    while found <= size and not opened.eof and (part := len(more())):
+        found += part
+    if found > size:
+        raise ValueError(f"packed data that unpack to more than the {size:,} bytes of their shape")
 
 
 def declared_size(shape: Any, itemsize: int, limit: int) -> int:

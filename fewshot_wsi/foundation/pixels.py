@@ -9,11 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from fewshot_wsi.foundation.bounded import check_regular
+from fewshot_wsi.foundation.bounded import MIB, check_regular, check_unpacked
 
 TILE_PIXELS = 40_000_000   # of an image that is read whole; the tiles of encoders have less than 17 million
 SLIDE_PIXELS = 1 << 37     # of level 0 of a slide, which is never read whole
 PART_PIXELS = 1 << 26      # of one stored tile or strip of a slide or mask
+SCANNED_PIXELS = 2_500_000_000  # of a progressive JPEG, once for each of its scans, which all are decoded
+_PACKINGS = {8: "deflate", 32946: "deflate", 34925: "lzma"}  # codes of TIFF that Python's own modules unpack
 
 
 class TooManyPixels(ValueError):
@@ -28,6 +30,19 @@ def check_pixels(width: int, height: int, limit: int = TILE_PIXELS) -> None:
 
 def _too_many(claimed, limit):
     return f"{claimed} pixels, where {limit / 1e6:,.0f} million are the most that is read"
+
+
+def check_scans(width: int, height: int, data: bytes) -> None:
+    """TooManyPixels where a JPEG of that size has so many scans that it takes minutes to decode."""
+    scans = data.count(b"\xff\xda")  # these bytes are a marker wherever they stand outside of comments
+    if width * height * scans > SCANNED_PIXELS:
+        raise TooManyPixels(_too_many(f"{width} × {height} in each of {scans} scans:", SCANNED_PIXELS))
+
+
+def check_packed(compression: int, data: bytes, size: int) -> None:
+    """ValueError where a strip or tile of a TIFF, of `size` bytes, unpacks to more of them than padding explains."""
+    if compression in _PACKINGS:
+        check_unpacked(data, _PACKINGS[compression], 2 * size + MIB)
 
 
 @contextlib.contextmanager
@@ -46,4 +61,6 @@ def open_image(source: bytes | str | Path, limit: int = TILE_PIXELS) -> Iterator
             raise TooManyPixels(_too_many(f"{claimed:,}", limit)) from None
         with opened as image:
             check_pixels(*image.size, limit)
+            if image.info.get("progressive"):
+                check_scans(*image.size, source if isinstance(source, bytes) else Path(source).read_bytes())
             yield image

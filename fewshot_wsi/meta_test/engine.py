@@ -10,12 +10,10 @@ any input starts a new folder. With the last piece the result is written and the
 import contextlib
 import datetime
 import functools
-import importlib.metadata
 import logging
 import os
 import platform
 import resource
-import sys
 import threading
 import time
 import warnings
@@ -29,6 +27,7 @@ from threadpoolctl import threadpool_limits
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.progress import bar
+from fewshot_wsi.meta_test.cluster import cluster, versions
 from fewshot_wsi.meta_test.inputs import Inputs
 from fewshot_wsi.meta_test.settings import RunSettings
 from fewshot_wsi.meta_test.unfinished import UnfinishedRun, is_done, score_piece
@@ -36,7 +35,6 @@ from fewshot_wsi.meta_test.unfinished import UnfinishedRun, is_done, score_piece
 logger = logging.getLogger(__name__)
 
 BACKENDS = ("loky", "dask")
-PACKAGES = ("fewshot_wsi", "numpy", "scipy", "scikit-learn", "joblib")
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,8 @@ def _run_locked(runs, locks, report, workers, backend, scheduler, quiet):
 def _facts(workers, backend):
     """What the `.meta.json` says about this call."""
     started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    versions = {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}}
-    return {"started": started, "host": platform.node(), "workers": workers, "backend": backend, "versions": versions}
+    return {"started": started, "host": platform.node(), "workers": workers, "backend": backend,
+            "versions": versions()}
 
 
 def _say_cost(unfinished):
@@ -176,7 +174,7 @@ def _results_of(calls, own, workers, backend, scheduler):
         return
     # loky starts a worker anew when its memory grows, as it does with the first dictionary; nothing is lost
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    with _cluster(backend, scheduler) if backend == "dask" else joblib.parallel_config("loky"):
+    with cluster(scheduler) if backend == "dask" else joblib.parallel_config("loky"):
         n_jobs = -1 if backend == "dask" else workers
         pool = joblib.Parallel(n_jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="3*n_jobs")
         try:
@@ -185,24 +183,7 @@ def _results_of(calls, own, workers, backend, scheduler):
             yield from running
         except TerminatedWorkerError:
             raise UserError("a worker process was killed, perhaps for want of memory; finished work is kept: run the "
-                            "same command again, with fewer --num_threads") from None
-
-
-@contextlib.contextmanager
-def _cluster(backend, scheduler):
-    """joblib's workers are those of the Dask cluster at address `scheduler`."""
-    try:
-        from distributed import Client
-    except ImportError:
-        raise UserError("--backend dask needs the package dask[distributed]: pip install 'dask[distributed]'") from None
-    if not scheduler:
-        raise UserError("--backend dask needs --scheduler ADDRESS, as tcp://host:8786")
-    try:
-        client = Client(scheduler, timeout=20)
-    except (OSError, ValueError) as error:
-        raise UserError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
-    with client, joblib.parallel_config(backend, client=client):
-        yield
+                            "same command again, with fewer worker processes") from None
 
 
 def worker_count(num_threads):
@@ -210,10 +191,3 @@ def worker_count(num_threads):
     if num_threads < 1:
         raise UserError(f"--num_threads {num_threads}: give a whole number from 1")
     return min(num_threads, joblib.cpu_count())
-
-
-def _version(name):
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return sys.modules[name].__version__ if name in sys.modules else None

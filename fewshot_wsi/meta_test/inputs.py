@@ -177,7 +177,7 @@ class Inputs:
             tasks = self._once(("tasks", plan.path, s.model, s.num_task), lambda: legacy.read_tree(
                 plan, stem, s.model, support_labels, query_labels))
         if tasks.num_tasks < s.num_task and s.sampling != "disjoint":  # which has as many as the images allow
-            raise UserError(f"{plan.path}: holds {tasks.num_tasks} tasks, {s.num_task} are asked for; lower --num_task "
+            raise UserError(f"{plan.path}: holds {tasks.num_tasks} tasks, {s.num_task} are asked for; ask for fewer, "
                             f"or sample more with {plan.command}")
         return self._once(("first", tasks.identity, s.num_task), lambda: tasks.first(s.num_task))
 

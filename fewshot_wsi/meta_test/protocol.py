@@ -61,7 +61,7 @@ class ModelEntry:
     config: Annotated[str | None, "training config; None: weights are user-provided"] = None
     encoder: Annotated[str | None, "mean_rgb, color_histogram, random, or a preset: configs/encoders/uni.py"] = None
     weights: Annotated[str | None, "of a preset: file, folder, 'package:NAME/FILE'; None: pretrained_weights/"] = None
-    options: Annotated[dict, "--cfg-options of the training command"] = field(default_factory=dict)
+    options: Annotated[dict, "keys of the training config, dotted, and their values"] = field(default_factory=dict)
     novel: Annotated[tuple, "base classes it has never seen"] = ()
     precision: Annotated[str, one_of(PRECISIONS), "of the products that make features: float32, bf16"] = "float32"
     pretrain_seeds: Annotated[tuple, "(0, 1, 2): trained from each of these seeds, a model each"] = ()

@@ -47,4 +47,4 @@ def list_command(protocol, name):
     """Makes the list of the set `name`."""
     if protocol.images.get("made_by", "commands") != "commands":
         return command_line("run_protocol.py", "--protocol", protocol.path, "--stages", "data")
-    return protocol.images.get(name, "python tools/prepare_data/folder.py")
+    return protocol.images.get(name, "python tools/prepare_data/folder.py TILES --name NAME")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.locks import locked
+from fewshot_wsi.meta_test.cluster import check_cluster
 from fewshot_wsi.meta_test.engine import run_all
 from fewshot_wsi.meta_test.printed import print_run
 from fewshot_wsi.meta_test.results import read_result
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 def run_stages(plan, names):
     """Do the unfinished part of the stages `names` (in the order of STAGES); returns dict from stage to seconds."""
+    if plan.backend == "dask" and "meta_test" in names and not plan.dry_run:
+        check_cluster(plan.scheduler)  # before the hours of other stages
     seconds = {}
     for name in STAGES:
         if name in names:

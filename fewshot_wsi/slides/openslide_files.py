@@ -4,6 +4,7 @@ import openslide
 from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError, one_line
+from fewshot_wsi.foundation.pixels import PART_PIXELS, TooManyPixels, check_pixels
 from fewshot_wsi.slides.slide import Slide, positive_pair
 
 
@@ -13,9 +14,11 @@ class OpenSlideFile(Slide):
     reader = "OpenSlide"
 
     def __init__(self, path):
-        """openslide.OpenSlideError: the file is of no format that OpenSlide knows, or damaged."""
+        """openslide.OpenSlideError: the file is of no format that OpenSlide knows, or damaged. UserError: its stored
+        tiles are too large to be decoded."""
         self._file = openslide.OpenSlide(str(path))
         self.properties = dict(self._file.properties)
+        self._check_tiles()
         self.mpp = positive_pair(*(self.properties.get(f"openslide.mpp-{axis}") for axis in "xy"))
         self.downsamples = tuple(self._file.level_downsamples)
         self.origin, self.size = self._bounds()
@@ -38,6 +41,15 @@ class OpenSlideFile(Slide):
 
     def close(self):
         self._file.close()
+
+    def _check_tiles(self):
+        try:
+            for name, width in self.properties.items():
+                if name.endswith("].tile-width"):
+                    check_pixels(int(width), int(self.properties[name.replace("-width", "-height")]), PART_PIXELS)
+        except TooManyPixels as error:
+            self._file.close()
+            raise UserError(f"is stored in tiles of {error}; convert it with other tiles") from None
 
     def _bounds(self):
         """((x, y), (width, height)) of the scan in the canvas: the stated bounds where they lie inside it."""

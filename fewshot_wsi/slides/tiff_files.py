@@ -13,7 +13,7 @@ from defusedxml.ElementTree import fromstring
 
 from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import UserError, one_line
-from fewshot_wsi.foundation.pixels import PART_PIXELS, check_pixels
+from fewshot_wsi.foundation.pixels import PART_PIXELS, check_packed, check_pixels
 from fewshot_wsi.slides.slide import Slide, crop_white, positive_pair
 
 BAD_TIFF = (tifffile.TiffFileError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError,
@@ -134,6 +134,7 @@ class TiffSlide(Slide):
                 data = self._file.filehandle.read(count)
             if len(data) < count:
                 raise ValueError("the file ends too early")
+            check_packed(page.compression, data, math.prod(_part(page)) * page.samplesperpixel)
             return page.decode(data, index, jpegtables=page.jpegtables)[0]
         except BAD_TIFF as error:
             size = f"{page.imagewidth} × {page.imagelength}"

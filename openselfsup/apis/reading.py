@@ -83,7 +83,8 @@ def check_listed(tiles, list_path):
     """UserError that counts the files of `tiles` that do not exist and names the first few. Reads only folders."""
     names = tiles.names if tiles.rows is None else [tiles.names[row] for row in tiles.rows]
     check_present(list_path, tiles.root, names,
-                  "correct the list, or name the folder or zip archive that holds them with --root")
+                  "correct the list, or the folder or zip archive that holds them (--root, or root of the protocol's "
+                  "set)")
 
 
 def read_ahead(tiles, slices, workers):

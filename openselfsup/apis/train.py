@@ -14,7 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.seeds import sequence
 from openselfsup import distributed
-from openselfsup.amp import BF16OptimWrapper, bf16_works
+from openselfsup.amp import bf16_works
+from openselfsup.bf16_training import BF16OptimWrapper
 from openselfsup.datasets import build_dataset, build_loader, workers_for
 from openselfsup.hooks import build_hooks
 from openselfsup.models import build_model

@@ -23,7 +23,6 @@ from openselfsup import FIXED_ENCODERS
 from openselfsup.amp import bf16_works
 from openselfsup.encoders.colour import ColorHistogram, MeanRGB
 from openselfsup.encoders.network import NetworkEncoder
-from openselfsup.encoders.resnet import load_resnet
 
 RANDOM = "random"  # in place of weights: an untrained network, its weights set by the seed
 
@@ -88,6 +87,7 @@ def _build(name, pretrained, recipe, device, seed, trust):
     if name not in (None, RANDOM):
         raise UserError(f"no encoder {name!r}; there are {', '.join(FIXED_ENCODERS)}, and files like "
                         "configs/encoders/uni.py")
+    from openselfsup.encoders.resnet import load_resnet  # here, not above: it imports torchvision
     return load_resnet(recipe, RANDOM if name else pretrained, device, seed=seed)
 
 

@@ -7,7 +7,7 @@ from mmengine.hooks import Hook
 
 from fewshot_wsi.foundation.errors import UserError
 from openselfsup import distributed
-from openselfsup.amp import BF16OptimWrapper
+from openselfsup.bf16_training import BF16OptimWrapper
 from openselfsup.datasets import ClassificationDataset, TrainingImages, batch_of, build_loader, workers_of
 from openselfsup.hooks.record import RecordHook
 from openselfsup.knn import check_neighbours, knn_accuracy
