@@ -7,7 +7,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.seeds import generator
 from lowshot.fitting import Fitted
-from lowshot.influence import macro_influence
+from lowshot.influence import f1_influence
 from lowshot.intervals import score_interval
 from lowshot.statistics import f1_scores
 
@@ -34,20 +34,30 @@ def leave_groups_out(fit_to: Callable[[np.ndarray, int], Fitted], features: np.n
     """Leave-one-group-out macro F1 with its interval.
 
     fit_to: function (rows, fold) → Fitted to these supports. features: (n, D); labels: (n,) in [0, ways), each class
-    in two groups at least (`too_few_groups`); groups: (n,) ints, from 0.
-    The variance of the macro F1 is G/(G−1) Σ_g I_g², I_g the derivative by the weight of group g
-    (`influence.f1_influence`); the interval is that of `intervals.score_interval`.
+    in two groups at least (`too_few_groups`); groups: (n,) ints, from 0. The interval is that of `grouped_f1`.
     """
     folds = folds_of(labels, groups, seed)
     predicted = np.empty(len(labels), dtype=np.int64)
     for fold in range(int(folds.max()) + 1):
         out = folds == fold
         predicted[out] = fit_to(np.flatnonzero(~out), fold)(features[out])[0]
-    ways, count = int(labels.max()) + 1, int(groups.max()) + 1
-    macro = float(f1_scores(labels, predicted[None], ways).mean())
-    of_group = np.bincount(groups, macro_influence(predicted[None], labels, ways)[0])
-    low, high = score_interval(macro, float((of_group ** 2).sum()) * count / (count - 1), count)
-    return LeftOut(macro, low, high, count, int(folds.max()) + 1)
+    return LeftOut(*grouped_f1(labels, predicted, groups, int(labels.max()) + 1), int(folds.max()) + 1)
+
+
+def grouped_f1(labels: np.ndarray, predicted: np.ndarray, groups: np.ndarray,
+               ways: int) -> tuple[float, float, float, int]:
+    """(macro F1 over the classes that `labels` hold, low, high, number of groups).
+
+    labels, predicted: (n,) ints in [0, ways); groups: (n,) ints, from 0, each with a member.
+    The variance of the macro F1 is G/(G−1) Σ_g I_g², I_g the derivative by the weight of group g
+    (`influence.f1_influence`); the interval is that of `intervals.score_interval`, (0, 1) for one group.
+    """
+    there = np.bincount(labels, minlength=ways) > 0
+    macro = float(f1_scores(labels, predicted[None], ways)[0, there].mean())
+    each = f1_influence(predicted[None], labels, (there / there.sum())[None])[0]
+    count = int(groups.max()) + 1
+    variance = float((np.bincount(groups, each) ** 2).sum()) * count / max(count - 1, 1)
+    return macro, *score_interval(macro, variance, count), count
 
 
 def folds_of(labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ Exit code: 0 all queries have a class, 1 some could not be read (they are named)
 
 import argparse
 
-from fewshot_wsi.foundation.numbers import natural
+from fewshot_wsi.foundation.numbers import natural, positive
 from fewshot_wsi.predict.options import (
     CLASSES,
     GROUPS,
@@ -60,7 +60,8 @@ def parse_args(argv):
     add("--query_list", metavar="LIST", help=ROWS)
     add("--out", metavar="FILE", help="predictions: .csv, or .parquet (needs pyarrow)")
     add = parser.add_argument_group("encoder, for tiles").add_argument
-    add_encoder_options(add, "images")
+    add_encoder_options(add)
+    add("--workers", type=positive, metavar="N", help="threads that read images")
     add("--protocol", metavar="FILE", help="take the encoder of --model from this protocol")
     add("--model", metavar="M", help="model of the protocol")
     add = parser.add_argument_group("classifier").add_argument

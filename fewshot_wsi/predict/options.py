@@ -29,14 +29,13 @@ def add_seed_option(add, default=None):
     add("--seed", type=natural, default=default, metavar="S", help="of all random numbers (default 0)")
 
 
-def add_encoder_options(add, images):
-    """What turns tiles into features. add: `add_argument` of a group; images: what --workers read."""
+def add_encoder_options(add):
+    """What turns tiles into features. add: `add_argument` of a group."""
     add("--encoder", metavar="E", help="preset such as configs/encoders/uni.py, or mean_rgb, color_histogram, random")
     add("--pretrained", metavar="FILE", help="its weights")
     add("--config", metavar="FILE", help="extraction config of encoders without a preset (default: 224 pixels)")
     add("--device", choices=DEVICES, default="auto")
     add("--runtime", choices=("torch", "openvino"), default="torch", help="what computes networks on a CPU")
-    add("--workers", type=positive, metavar="N", help=f"threads that read {images}")
     add("--trust", action="store_true", help="run weights that are a program (TorchScript)")
 
 

@@ -1,15 +1,10 @@
-"""The table of predictions, a row a query, as CSV or Parquet."""
-
-from pathlib import Path
+"""The table of predictions, a row a query."""
 
 import numpy as np
 
-from fewshot_wsi.foundation.errors import UserError
-from fewshot_wsi.foundation.files import replacing
-from fewshot_wsi.foundation.tables import write_table
+from fewshot_wsi.predict.columns import TEXT, score_columns, score_header, write_columns
 
 DIGITS = 10  # decimals of scores
-SUFFIXES = (".csv", ".parquet")
 
 
 class PredictionTable:
@@ -22,11 +17,10 @@ class PredictionTable:
         self.kind, self.sets = head.fitted.kind, bool(head.facts["conformal"])
 
     def header(self, found):
-        """Names of the columns; found: the arrays of any block."""
-        outputs = [f"{self.kind}_{name}" for name in self.classes] + ["margin"] if self.kind else []
-        sets = [*(f"in_set_{name}" for name in self.classes), "abstained"] if self.sets else []
-        return ["path", "class", *outputs, *sets, *(f"nearest_{i + 1}" for i in range(found["nearest"].shape[1])),
-                "problem"]
+        """[(name, kind)] of the columns; found: the arrays of any block."""
+        nearest = [(f"nearest_{i + 1}", TEXT) for i in range(found["nearest"].shape[1])]
+        return [("path", TEXT), ("class", TEXT), *score_header(self.kind, self.classes, self.sets), *nearest,
+                ("problem", TEXT)]
 
     def columns(self, rows, found):
         """Lists of equal length in the order of `header`: of the queries `rows` (a range) and their arrays `found`.
@@ -35,13 +29,9 @@ class PredictionTable:
         bad = found["fault"] != ""
         classes = np.array([*self.classes, None], dtype=object)  # the last one for the label −1
         columns = [list(self.names[rows.start:rows.stop]), classes[found["label"]].tolist()]
-        if self.kind:
-            columns += [_blank(np.round(one, DIGITS), bad) for one in (*found["outputs"].T, found["margin"])]
-        if self.sets:
-            inside = found["inside"].astype(np.int8)
-            columns += [_blank(one, bad) for one in (*inside.T, (inside.sum(axis=1) != 1).astype(np.int8))]
+        scores = score_columns(*(found.get(name) for name in ("outputs", "margin", "inside")), DIGITS)
         supports = np.array(self.supports, dtype=object)
-        columns += [_blank(supports[one], bad) for one in found["nearest"].T]
+        columns += [_blank(one, bad) for one in (*scores, *(supports[one] for one in found["nearest"].T))]
         return [*columns, [text or None for text in found["fault"].tolist()]]
 
 
@@ -52,39 +42,7 @@ def _blank(values, bad):
     return listed
 
 
-def check_output(path):
-    """UserError: a suffix that is not written, or Parquet without pyarrow."""
-    if Path(path).suffix not in SUFFIXES:
-        raise UserError(f"--out {path}: tables are written as {' or '.join(SUFFIXES)}")
-    if Path(path).suffix == ".parquet":
-        _pyarrow()
-
-
 def write_predictions(path, table, blocks):
     """Write the file in one move. blocks: function that returns an iterator of (rows, arrays), in order."""
     header = table.header(next(iter(blocks()))[1])
-    columns = (table.columns(*block) for block in blocks())
-    if Path(path).suffix == ".csv":
-        write_table(path, header, (row for part in columns for row in zip(*part, strict=True)))
-    else:
-        _write_parquet(path, header, columns)
-
-
-def _write_parquet(path, header, columns):
-    arrow, parquet = _pyarrow()
-    text, kinds = {"path", "class", "problem"}, {"in_set_": arrow.int8(), "abstained": arrow.int8()}
-    schema = arrow.schema([(name, arrow.string() if name in text or name.startswith("nearest_") else next(
-        (kind for start, kind in kinds.items() if name.startswith(start)), arrow.float64())) for name in header])
-    with replacing(path) as stream, parquet.ParquetWriter(stream, schema) as writer:
-        for part in columns:
-            writer.write_table(arrow.table([arrow.array(column, kind.type) for column, kind in zip(
-                part, schema, strict=True)], schema=schema))
-
-
-def _pyarrow():
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise UserError("Parquet needs pyarrow; install it with: pip install pyarrow, or write a .csv") from None
-    return pyarrow, pyarrow.parquet
+    write_columns(path, header, (table.columns(*block) for block in blocks()))

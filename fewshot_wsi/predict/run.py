@@ -10,11 +10,12 @@ from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import file_sha256, read_json, write_json
 from fewshot_wsi.foundation.locks import locked
 from fewshot_wsi.foundation.progress import bar
+from fewshot_wsi.predict.columns import check_output
 from fewshot_wsi.predict.dictionary import make_dictionary, read_dictionary
 from fewshot_wsi.predict.encoding import EncoderChoice, check_same_encoder
 from fewshot_wsi.predict.fit import Method, make_head, support_features
 from fewshot_wsi.predict.head import load_head, save_head
-from fewshot_wsi.predict.output import PredictionTable, check_output, write_predictions
+from fewshot_wsi.predict.output import PredictionTable, write_predictions
 from fewshot_wsi.predict.parts import Parts
 from fewshot_wsi.predict.queries import read_queries
 from fewshot_wsi.predict.scoring import Scorer

@@ -10,5 +10,7 @@
 | `picture`, `page` | the map over the thumbnail: overlay.png, case.html |
 | `ome` | the outputs of the classifier as a pyramidal OME-TIFF |
 | `colours` | one colour a class in all of them |
-| `run` | the command: head, slides one after the other, summary |
+| `one_slide` | all of it for one slide, resumed where it stopped |
+| `truth` | F1 of maps by annotations that gave no labels |
+| `run` | the command: head, slides, summary |
 """

@@ -5,6 +5,8 @@ from matplotlib.colors import to_hex, to_rgb
 
 from fewshot_wsi.report.style import COLOURS
 
+ABSTAINED = "#333333"  # of stripes over tiles whose conformal set is not one class
+
 
 def colours_of(classes):
     """List of '#rrggbb', one for each class by its place; from the 28th class on they repeat."""

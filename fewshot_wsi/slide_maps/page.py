@@ -9,8 +9,8 @@ from markupsafe import Markup
 from fewshot_wsi import __version__
 from fewshot_wsi.foundation.files import write_text
 from fewshot_wsi.foundation.names import visible
-from fewshot_wsi.slide_maps.colours import colours_of
-from fewshot_wsi.slide_maps.picture import bar_length, class_layer, data_url, length_text
+from fewshot_wsi.slide_maps.colours import ABSTAINED, colours_of
+from fewshot_wsi.slide_maps.picture import abstained_layer, bar_length, class_layer, data_url, length_text
 from fewshot_wsi.slides.geometry import read_tile
 
 UNSURE = 12   # tiles shown of those with the smallest margin
@@ -37,11 +37,20 @@ def write_page(path, found, slide, thumbnail, made):
                     layer=data_url(class_layer(found, label, thumbnail.size), "PNG") if count else "")
                for label, (name, colour, count, area) in enumerate(zip(
                    found.classes, colours_of(found.classes), found.counts, found.areas, strict=True))]
+    if found.inside is not None:
+        classes.append(_abstained(found, total, thumbnail.size))
     write_text(path, environment.get_template("page.html.j2").render(
         title=found.name, tiles=len(found.labels), area=f"{total:.4g}", classes=classes, made=made,
         thumbnail=data_url(thumbnail), size=thumbnail.size, bar=f"{100 * length / width:.4g}",
         length=length_text(length), unsure=_unsure(found, slide), kind=found.kind, version=__version__,
         style=Markup(_asset("style.css")), script=Markup(_asset("script.js"))))
+
+
+def _abstained(found, total, size):
+    """The row of the tiles whose conformal set is not one class; they have a class above, too."""
+    count, area = int(found.abstained.sum()), found.abstained_area
+    return dict(name="abstained (in a class above, too)", colour=ABSTAINED, tiles=count, area=f"{area:.4g}",
+                share=f"{100 * area / total:.1f}", layer=data_url(abstained_layer(found, size), "PNG") if count else "")
 
 
 def _unsure(found, slide):

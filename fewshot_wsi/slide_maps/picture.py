@@ -11,27 +11,42 @@ from PIL import Image
 from fewshot_wsi.foundation.files import replacing
 from fewshot_wsi.foundation.names import visible
 from fewshot_wsi.report.style import FONT, drawing, fallback_fonts, legend_below
-from fewshot_wsi.slide_maps.colours import colours_of, rgb
+from fewshot_wsi.slide_maps.colours import ABSTAINED, colours_of, rgb
 
 LONGEST = 1400  # pixels of the thumbnail
 OPACITY = 0.55
+STRIPE = 6      # pixels from one stripe to the next of what is abstained from
 
 
 def class_layer(found, label, size):
     """RGBA image (PIL) of `size` = (width, height): the tiles of class `label` in its colour, all else transparent."""
-    colour = rgb(colours_of(found.classes)[label])
+    return Image.fromarray(_filled(found, found.labels == label, size, rgb(colours_of(found.classes)[label])))
+
+
+def abstained_layer(found, size):
+    """RGBA image (PIL) of `size`: grey stripes over the tiles whose conformal set is not one class."""
+    picture = _filled(found, found.abstained, size, rgb(ABSTAINED))
+    rows, columns = np.ogrid[:size[1], :size[0]]
+    picture[(rows + columns) % STRIPE >= STRIPE // 2] = 0
+    return Image.fromarray(picture)
+
+
+def _filled(found, chosen, size, colour):
+    """(h, w, 4) uint8 RGBA: the tiles that are `chosen` (n,) bool in one colour."""
     picture = np.zeros((*size[::-1], 4), dtype=np.uint8)
     scale = np.array([*size, *size]) / np.array([found.grid.place.width, found.grid.place.height] * 2)
-    for x0, y0, x1, y1 in np.rint(found.grid.boxes[found.labels == label] * scale).astype(int):
+    for x0, y0, x1, y1 in np.rint(found.grid.boxes[chosen] * scale).astype(int):
         picture[y0:max(y1, y0 + 1), x0:max(x1, x0 + 1)] = (*colour, 255)
-    return Image.fromarray(picture)
+    return picture
 
 
 def coloured(found, thumbnail):
     """RGB image (PIL): the thumbnail under the colours of the classes."""
     shown = thumbnail.convert("RGBA")
-    for label in np.unique(found.labels):
-        layer = class_layer(found, label, thumbnail.size)
+    layers = [class_layer(found, label, thumbnail.size) for label in np.unique(found.labels)]
+    if found.inside is not None:
+        layers.append(abstained_layer(found, thumbnail.size))
+    for layer in layers:
         layer.putalpha(layer.getchannel("A").point(lambda level: round(level * OPACITY)))
         shown = Image.alpha_composite(shown, layer)
     return shown.convert("RGB")
@@ -62,6 +77,9 @@ def write_overlay(path, found, thumbnail):
             ax.set_axis_off()
         _scale_bar(axes[0], found, thumbnail.size)
         handles = [Patch(color=colour) for colour in colours_of(found.classes)]
+        if found.inside is not None:
+            handles.append(Patch(facecolor="white", edgecolor=ABSTAINED, hatch="//////", linewidth=0))
+            names.append(f"abstained: {found.abstained_area:.3g} mm²")
         legend_below(figure, handles, names)
         matplotlib.rcParams["font.sans-serif"] = [FONT, *fallback_fonts(frozenset("".join([name, *names])))]
         with replacing(path) as stream:

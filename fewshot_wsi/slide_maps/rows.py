@@ -6,7 +6,7 @@ import numpy as np
 
 from fewshot_wsi.foundation.files import file_stamp, json_sha256
 from fewshot_wsi.predict.encoding import EncodedRows
-from fewshot_wsi.slides.geometry import read_tile
+from fewshot_wsi.slides.geometry import tile_pixels
 
 
 class _SlideTiles:
@@ -16,7 +16,7 @@ class _SlideTiles:
         self.slide, self.place, self.corners, self.pipeline = slide, place, corners.tolist(), pipeline
 
     def get(self, item):
-        image = np.asarray(read_tile(self.slide, self.place, *self.corners[item]))
+        image = tile_pixels(self.slide, self.place, *self.corners[item])
         return self.pipeline(np.ascontiguousarray(image), None)[0]
 
 

@@ -17,12 +17,12 @@ from fewshot_wsi.slide_maps.rows import SlideRows
 from fewshot_wsi.slides.opening import open_slide
 
 
-def annotations_of(path, slides):
+def annotations_of(path, slides, option="--annotations"):
     """dict from slide to annotation file: of the folder or file `path`; one file and one slide belong together, else
-    names tell (`a.geojson` of `a.svs`). UserError: no slide has one, or several."""
+    names tell (`a.geojson` of `a.svs`). option: that names it. UserError: no slide has one, or several."""
     path = Path(path)
     if not path.exists():
-        raise UserError(f"--annotations {path}: no such file or folder")
+        raise UserError(f"{option} {path}: no such file or folder")
     if path.is_file() and len(slides) == 1:
         return {slides[0]: path}
     if path.is_file():

@@ -23,7 +23,7 @@ class FlatFile(Slide):
         self.level_sizes, self.downsamples, self.properties = (self.size,), (1.0,), {}
 
     def read(self, x, y, level, size):
-        return crop_white(self._pixels, x, y, *size)
+        return Image.fromarray(crop_white(self._pixels, x, y, *size))
 
     def close(self):
         self._pixels = None

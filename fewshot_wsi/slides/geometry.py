@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image
 
 from fewshot_wsi.foundation.errors import UserError
@@ -61,6 +62,13 @@ def read_tile(slide, place, x, y):
     if image.size == (place.tile, place.tile) == place.region:
         return image
     return image.resize((place.tile, place.tile), Image.Resampling.LANCZOS, box=(0, 0, width, height))
+
+
+def tile_pixels(slide, place, x, y):
+    """(tile, tile, 3) uint8: `read_tile` as an array."""
+    if place.region == (place.tile, place.tile):
+        return slide.pixels(x, y, place.level, (place.tile, place.tile))
+    return np.asarray(read_tile(slide, place, x, y))
 
 
 def read_grid(slide, place):

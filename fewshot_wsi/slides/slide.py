@@ -33,6 +33,10 @@ class Slide(ABC):
 
         What lies outside the scan is white. UserError: the file is damaged there."""
 
+    def pixels(self, x, y, level, size):
+        """(height, width, 3) uint8: `read` as an array."""
+        return np.asarray(self.read(x, y, level, size))
+
     @abstractmethod
     def close(self):
         """Close the file."""
@@ -83,10 +87,10 @@ def positive_pair(x, y):
 
 
 def crop_white(array, left, top, width, height):
-    """RGB image (PIL) of the box of `array` ((h, w, 3) uint8) at (left, top); white beyond its edges."""
+    """(height, width, 3) uint8, the box of `array` ((h, w, 3) uint8) at (left, top); white beyond its edges."""
     box = np.full((height, width, 3), 255, dtype=np.uint8)
     x0, y0 = max(left, 0), max(top, 0)
     x1, y1 = min(left + width, array.shape[1]), min(top + height, array.shape[0])
     if x1 > x0 and y1 > y0:
         box[y0 - top:y1 - top, x0 - left:x1 - left] = array[y0:y1, x0:x1]
-    return Image.fromarray(box)
+    return box

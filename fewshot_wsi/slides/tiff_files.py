@@ -10,6 +10,7 @@ import numpy as np
 import tifffile
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+from PIL import Image
 
 from fewshot_wsi.foundation.byte_cache import ByteCache
 from fewshot_wsi.foundation.errors import UserError, one_line
@@ -60,6 +61,9 @@ class TiffSlide(Slide):
         self._cache = ByteCache(_CACHE)
 
     def read(self, x, y, level, size):
+        return Image.fromarray(self.pixels(x, y, level, size))
+
+    def pixels(self, x, y, level, size):
         page, width, height = self._pages[level], *size
         left, top = round(x / self.downsamples[level]), round(y / self.downsamples[level])
         x0, y0 = max(left, 0), max(top, 0)
@@ -67,6 +71,8 @@ class TiffSlide(Slide):
         if x1 <= x0 or y1 <= y0:
             return crop_white(np.empty((0, 0, 3), np.uint8), left, top, width, height)
         part = self._box(level, x0, y0, x1, y1)
+        if part.shape[:2] == (height, width):
+            return part
         return crop_white(part, left - x0, top - y0, width, height)
 
     def close(self):
@@ -121,7 +127,7 @@ class TiffSlide(Slide):
                   for plane in range(3 if apart else 1)]
         if any(plane is None for plane in planes):
             return np.full((high, wide, 3), 255, dtype=np.uint8)
-        tile = np.concatenate([plane[0] for plane in planes], axis=-1)
+        tile = np.concatenate([plane[0] for plane in planes], axis=-1) if apart else planes[0][0]
         return np.ascontiguousarray(tile[..., :3])
 
     def _decoded(self, page, index, place):
