@@ -12,6 +12,7 @@ from conftest import ROOT
 from fewshot_wsi.commands import run_protocol
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import read_list, write_list
+from fewshot_wsi.meta_test.novel_classes import parse_novel
 from fewshot_wsi.meta_test.protocol import ModelEntry, build_protocol, load_protocol
 from fewshot_wsi.pipeline import summary
 from fewshot_wsi.pipeline.data import make_data
@@ -290,3 +291,12 @@ def test_a_fresh_start_of_pretraining_sets_its_checkpoints_aside(tmp_path, monke
     training.step().clear()
     assert not training.work_dir.exists() and not training.weights.exists()
     assert Path("work_dirs/mine.old/latest.pth").is_file()
+
+
+def test_a_dictionary_that_several_tasks_read_is_made_once():
+    """Near asks for the dictionary without the novel class, mixture for that of the same model: one and the same."""
+    plan = Plan(load_protocol(ROOT / "configs/protocols/quickstart.py"))
+    folders = [(plan.protocol.dictionary_folder(model, parse_novel(tag, 9) if tag else ()), count)
+               for model, tag, count in plan.dictionaries]
+    assert {run.task for run in plan.all_runs if run.uses_dictionary} >= {"near", "mixture"}
+    assert len(folders) == len(set(folders)) == 2

@@ -10,6 +10,7 @@ from pathlib import Path
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.lists import read_list, slides_of
 from fewshot_wsi.foundation.provenance import provenance_file
+from fewshot_wsi.meta_test.novel_classes import novel_tag
 from fewshot_wsi.meta_test.protocol import Protocol
 from fewshot_wsi.meta_test.runs import runs_of, sets_needed, task_files_of
 from fewshot_wsi.pipeline.records import ImageHashes, Records
@@ -146,10 +147,17 @@ class Plan:
 
     @property
     def dictionaries(self):
-        """(model, novel tag or None, number of prototypes) of every dictionary that the runs read."""
+        """(model, novel tag or None, number of prototypes) of every dictionary that the runs read.
+
+        A task without novel classes takes the dictionary of what its model has seen.
+        """
         models = self.models
-        return list(dict.fromkeys((r.model, r.tag, r.num_prototypes) for r in self.all_runs
+        return list(dict.fromkeys((r.model, r.tag or self._own_tag(r.model), r.num_prototypes) for r in self.all_runs
                                   if r.uses_dictionary and r.model in models))
+
+    def _own_tag(self, model):
+        known = self.protocol.models
+        return novel_tag(known[model].novel) if model in known and known[model].novel else None
 
     @property
     def views(self):
