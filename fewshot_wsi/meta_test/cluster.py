@@ -33,7 +33,7 @@ def _version(name):
 
 def deciding():
     """`versions`, and what else has to be the same everywhere so that equal tasks give equal numbers."""
-    evaluation = importlib.import_module("fewshot_wsi.meta_test.inputs").EVALUATION
+    evaluation = importlib.import_module("fewshot_wsi.meta_test.result_header").EVALUATION
     importlib.import_module(_NEEDED)
     minor = ".".join(platform.python_version_tuple()[:2])
     return versions() | {"python": minor, "EVALUATION": evaluation}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from fewshot_wsi.foundation.declared import COUNT, MOST, SEED, check_values, offered, one_of, whole
+from fewshot_wsi.foundation.declared import COUNT, MOST, SEED, check_value, check_values, offered, one_of, whole
 from fewshot_wsi.foundation.device import DEVICES
 from fewshot_wsi.foundation.errors import UserError
 from fewshot_wsi.foundation.files import json_sha256
@@ -126,7 +126,7 @@ class RunSettings(_OfTask):
         _fill(self, num_task=self.family.num_tasks, sampling=self.protocol.sampling, seed=self.protocol.seed,
               open=self.protocol.open, **usual)
         check_values(self)
-        self.protocol.classifier(self.clf)
+        check_value(one_of([*classifiers(), *self.protocol.classifiers]), self.clf, "--clf")
         check_part(self.model, "--model")
         self._leave_out_what_has_no_effect(usual)
         if self.augmented and self.latent not in augmentations()[self.mode].kinds:
