@@ -43,10 +43,11 @@ def threshold(scores: np.ndarray, coverage: float) -> float:
 
 
 def hold_out(labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """(rows to fit to, rows to calibrate on, one of each held-out group), both ascending.
+    """(rows to fit to, rows to calibrate on), both ascending int64.
 
-    labels: (n,) ints; groups: (n,) ints. Half of the groups are held out, sampled from the stream (seed, 'conformal'),
-    but never more than half of those of any class.
+    labels: (n,) ints; groups: (n,) ints. Groups are visited in the random order of the stream (seed, 'conformal'), and
+    each is held out unless a class in it would lose more than half of its groups. One random row of a group that is
+    held out is for calibration; its others are in neither part.
     """
     rng = generator(seed, "conformal")
     of_class = {label: np.unique(groups[labels == label]).size for label in np.unique(labels)}

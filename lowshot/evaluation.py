@@ -141,9 +141,10 @@ def predict_tasks(classifier: Any, x: np.ndarray, tasks: TaskSet, query_x: np.nd
 
 
 def with_views(support: np.ndarray, rows: np.ndarray, views: Sequence) -> np.ndarray:
-    """Supports and their augmented views, tile by tile: (t, n, D) of the rows (t, n) -> (t, n·(1 + views), D).
+    """Supports and their augmented views: (t, n · (1 + views), D) float32; each tile is followed by its views.
 
-    views: sequence of what gives the features (m, D) of rows (m,) as `view[rows]`.
+    support: (t, n, D). rows: (t, n), rows of the supports. views: each gives features (m, D) by `view[rows]`, rows
+    (m,).
     """
     t, n, dim = support.shape
     unique, where = np.unique(rows, return_inverse=True)

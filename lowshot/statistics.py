@@ -98,10 +98,11 @@ def summary(scores: np.ndarray) -> dict:
 
 
 def published_block(f1: np.ndarray) -> list[tuple[float, float]]:
-    """The figures of the published print-out: (mean, half-width) of each class, then of the last line.
+    """The figures of the published print-out: (mean, 95 % half-width) of each class, then of the last line.
 
-    The last line averages the class means and *the class half-widths*; it is not the interval of the macro F1.
-    f1: (T, C). Returns list of C + 1 pairs of fractions; half-widths are NaN for a single task.
+    Half-widths are Student's t over tasks (`t_interval`). The last line averages the class means and *the class half-
+    widths*; it is not the interval of the macro F1. f1: (T, C). Returns list of C + 1 pairs of fractions; half-widths
+    are NaN for a single task.
     """
     means, halves = t_interval(f1)
     return [*zip(means.tolist(), halves.tolist(), strict=True), (float(np.mean(means)), float(np.mean(halves)))]

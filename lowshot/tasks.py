@@ -250,7 +250,10 @@ def make_task_set(support: np.ndarray, query: np.ndarray, num_classes: int, meta
 
 def task_stem(ways: int, shots: int, tag: str | int | None = None, sampling: str = "published",
               group_weight: str = "tiles") -> str:
-    """Name of a task file without its ending: '9-way-5-shot_wo_7', '5-way-10-shot_grouped'."""
+    """File name of a task set, without its ending: '9-way-5-shot_wo_7', '5-way-10-shot_grouped'.
+
+    tag: left-out classes, '7' or '78'. The defaults of sampling and group_weight are not named.
+    """
     parts = [f"{ways}-way-{shots}-shot", f"wo_{tag}" if tag is not None else "",
              sampling if sampling != "published" else "", group_weight if group_weight != "tiles" else ""]
     return "_".join(filter(None, parts))

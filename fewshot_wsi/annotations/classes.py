@@ -25,7 +25,7 @@ class Marked:
 
     @property
     def classes(self):
-        """Names of the classes, sorted."""
+        """Names of the classes that have area or points, sorted: tuple of str."""
         return tuple(sorted(self.shapes.keys() | self.points.keys()))
 
 

@@ -39,7 +39,10 @@ def main(argv=None):
 
 
 def prepare(args):
-    """Do all that the options ask for; the lock of the data set is held."""
+    """Find or download the data set, split it, link its images, write its lists and print counts by class.
+
+    args: of parse_args. The caller holds the lock of args.out. UserError: no such folder, or classes are missing.
+    """
     base = find_class_root(find_set(args, args.dataset, args.root, args.archive), args.dataset)
     require_classes(base, args.dataset)
     names, labels = list_classes(base)

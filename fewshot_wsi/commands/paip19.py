@@ -91,7 +91,11 @@ def plan(paths, annotations):
 
 
 def all_lists(records, training):
-    """Writers of the lists and of the group table. records: by slide name. training: names of the slides that train."""
+    """{file name: function that writes it at a path} of the train and test lists and the group table.
+
+    records: slide name -> record of its tiles by label. training: names of the slides that train; the others test.
+    UserError for an empty list.
+    """
     writers, members = {}, {}
     for stem, wanted in (("paip_train", True), ("paip_test", False)):
         rows = [(f"{name}/{tile}", label) for name in sorted(records) if (name in training) == wanted

@@ -27,7 +27,13 @@ class CheckedList:
 
 
 def load_sets(lists, roots, group_files, classes):
-    """CheckedList of each list. roots: none, one, or one per list. classes: names in label order, or empty."""
+    """List of CheckedList, one for each of `lists`, paths of list files.
+
+    roots: image folders: none (`<set>/data` for a list `<set>/meta/<list>`), one for all, or one per list. group_files:
+    CSVs path,group; a list takes the first that names one of its images. classes: names in label order, or empty (then
+    from the folders). UserError: wrong number of roots, no image of a list in its root, a label without a name, a list
+    given twice.
+    """
     if len(roots) not in (0, 1, len(lists)):
         raise UserError(f"{len(roots)} roots for {len(lists)} lists; give one --root, or one for each list")
     tables = [read_groups(path) for path in group_files]

@@ -35,10 +35,11 @@ class ImportSettings:
 
 
 def collect(paths, wanted: LabelList, settings: ImportSettings):
-    """([FeatureTable], Match, LabelList of the tiles that have features) of the files and folders `paths`.
+    """Match the features in the files and folders `paths` with the tiles of `wanted`.
 
-    Says how many rows were matched, are on no list, or are missing. UserError: missing tiles without `allow_missing`,
-    features of several widths or encoders, nothing that matches.
+    Returns ([FeatureTable] with rows, Match, LabelList of the tiles that have features). Match.targets index the list
+    returned, Match.missing the one given. Logs how many rows are matched, are on no list, or are missing. UserError:
+    missing tiles without `settings.allow_missing`, features of several widths or encoders, nothing that matches.
     """
     tables = [table for path in feature_files(paths) for table in read_features(path)]
     empty = [table for table in tables if not table.rows]

@@ -97,7 +97,10 @@ def inflate(data: bytes, size: int) -> bytes:
 
 
 def check_unpacked(data: bytes, packing: str, size: int) -> None:
-    """ValueError where data in 'deflate' or 'lzma' unpack to more than `size` bytes; they are not kept."""
+    """ValueError where `data`, packed by 'deflate' or 'lzma', unpack to more than `size` bytes. Keeps no output.
+
+    Truncated data pass: the decoder names them. Other errors of zlib and lzma are raised as they are.
+    """
     if packing == "deflate":
         opened: Any = zlib.decompressobj()
         found, more = len(opened.decompress(data, MIB)), lambda: opened.decompress(opened.unconsumed_tail, MIB)

@@ -92,7 +92,10 @@ def check_value(check: Check, value: Any, place: object) -> None:
 
 
 def check_values(settings: Any, prefix: str = "--") -> None:
-    """UserError unless all values of the dataclass instance pass the checks of its fields."""
+    """UserError unless all values of the dataclass instance pass the checks of its fields.
+
+    prefix: stands before the field's name in the message.
+    """
     for field in dataclasses.fields(settings):
         _check(field, getattr(settings, field.name), f"{prefix}{field.name}")
 

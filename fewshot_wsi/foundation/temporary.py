@@ -34,7 +34,10 @@ def temporary_folder(path: str | Path) -> Path:
 
 @functools.cache
 def remove_leftovers(folder: str | Path) -> None:
-    """Remove temporary files and folders in `folder` whose process is dead; once a process and folder."""
+    """Remove temporary files and folders in `folder` that dead processes of this host and namespace left.
+
+    Runs once for each folder in a process; errors of the system are ignored.
+    """
     with contextlib.suppress(OSError):  # a folder that cannot be listed or changed is named by what is written there
         for entry in list(os.scandir(folder)):
             match = _NAME.search(entry.name)

@@ -57,10 +57,13 @@ def cluster(scheduler):
 
 
 def check_cluster(scheduler, limit=30):
-    """UserError, in one line, unless the scheduler and all its workers answer and have what is installed here.
+    """Raise a UserError unless the scheduler and all its workers answer, and match this process in all that `deciding`
+    lists.
 
-    scheduler: address, as 'tcp://host:8786'. limit: seconds for a connection, and for the first worker to join; an
-    answer may take twice as long, as modules are imported for it."""
+    scheduler: address, such as 'tcp://host:8786'. limit: seconds to connect, and to wait for a first worker; each later
+    answer may take twice as long, since modules are imported for it. UserError too where dask[distributed] is missing
+    here.
+    """
     try:
         from distributed import Client
     except ImportError:

@@ -31,7 +31,7 @@ def make_design(plan, tasks, sets, class_groups, sources):
 
 @dataclass(frozen=True)
 class _Named:
-    """What `Sources` asks of a result."""
+    """Stands in for a Result that is not made yet: the attributes that `Sources.unit` and `Sources.numbers` read."""
     sets: dict
     config: dict
     classes: tuple

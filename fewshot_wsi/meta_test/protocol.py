@@ -87,7 +87,7 @@ class DictionarySettings:
 
 @dataclass(frozen=True)
 class TaskFamily:
-    """One kind of meta-testing task and the methods scored on it."""
+    """Settings of one kind of meta-testing task: how tasks are sampled, and which methods are scored on them."""
     support: Annotated[str, "set that support tiles come from"]
     query: Annotated[str, "set that query tiles come from"]
     shots: Annotated[tuple, each(COUNT, least=1), "supports a class, one evaluation each"]

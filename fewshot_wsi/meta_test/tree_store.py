@@ -36,7 +36,7 @@ class TreeStore:
 
 
 def has_features(plan, stem, model):
-    """Whether the first task of the tree holds features of `model`."""
+    """Whether the first task of the tree beside `plan.path` has features: of `model`, or of no named model."""
     return features_path(plan.path.parent / "task_0", stem, model).is_file()
 
 

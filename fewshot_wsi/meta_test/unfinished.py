@@ -27,8 +27,12 @@ def score_piece(job, piece):
 
 
 def finished_result(run):
-    """The result of a Run if it is there, by content: same configuration, classes, hashes of what was read, and rule of
-    evaluation (results that do not name theirs are of the first); else None. Its bootstrap is not looked at."""
+    """Result of a PreparedRun that is on disk, if it is of the same configuration, classes, input hashes and
+    EVALUATION.
+
+    A result that names no EVALUATION is of the first. None otherwise, with a warning where the file cannot be read. Its
+    bootstrap is not compared.
+    """
     path = run.settings.result_file
     if not path.exists():
         return None

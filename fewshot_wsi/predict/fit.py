@@ -32,7 +32,11 @@ class Method:
     number: int = 0
 
     def fit(self, features, labels, dictionary=None, setting=None, number=None):
-        """lowshot.fitting.Fitted of features (n, D), labels (n,)."""
+        """Fit the classifier to features (n, D) and labels (n,), int 0 … ways−1; returns lowshot.fitting.Fitted.
+
+        dictionary: base dictionary that latent augmentation takes shifts from, unless the mode is 'linear'. setting,
+        number: name the random stream, by default those of the Method.
+        """
         augmentation = None if self.mode == "linear" else augmentations()[self.mode].make(
             dictionary, self.num_aug_shots, self.latent, self.seed)
         return fit(self.classifier, features, labels, augmentation=augmentation, base=dictionary,

@@ -90,7 +90,10 @@ def _in_order(runs, pairs):
 
 
 def _by_tasks(files):
-    """Files of the same task set together, in order, and notices about those that name none."""
+    """(list of path lists, one for each task set, in order of first appearance; list of notices).
+
+    A file without a readable hash of its tasks is left out with a notice.
+    """
     groups, notices = {}, []
     for path in files:
         try:

@@ -41,7 +41,13 @@ def intervals_of(measured, units, images, target=None):
 
 
 def summarise(result, measured, units, images, sources, target=None, meta=None):
-    """ReportedRun of one checked result. measured: `measure` of it."""
+    """ReportedRun of one result that passed `evidence.check`.
+
+    measured: what `measure(result, units, images)` returned. units: lowshot.influence.Units that the open interval
+    resamples; images: Units of single images. sources: `Sources`, for leaks and kinds of units that are not covered.
+    target: wanted half-width, a fraction, to find the number of tasks needed for it; or None. meta: when and where the
+    run was made.
+    """
     f1, statistics = run_statistics(result.predictions, result.query_labels, len(result.classes), result.class_groups,
                                     result.supports, result.queries)
     sides = {} if units.name == "image" else {"support": units.support, "query": units.query}

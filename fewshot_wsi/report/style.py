@@ -83,9 +83,10 @@ def finish(figure, key, title, caption, alt):
 
 @functools.cache
 def fallback_fonts(characters):
-    """Names of installed fonts that have what FONT lacks of `characters`, as few as do, in the order of names.
+    """List of installed fonts to use after FONT for those of `characters` (a frozenset of str) that it lacks.
 
-    A warning names the first character that no installed font has; browsers may still have one.
+    Fonts are tried in order of name, and each that adds a character is taken; unprintable characters are ignored. Where
+    no font has some, a warning names the first by code point: PNGs show a box for it, a browser may draw it in SVG.
     """
     missing = {char for char in characters if char.isprintable()} - _glyphs(font_manager.findfont(FONT))
     names = []

@@ -174,7 +174,7 @@ def _is_reduced(page, whole):
 
 
 def _ome_mpp(file, index):
-    """Physical pixel size of image number `index` of an OME-TIFF, or None."""
+    """(x, y) micrometres a pixel of image number `index` by the OME-XML, or None where it states no valid size."""
     if not file.is_ome:
         return None
     try:

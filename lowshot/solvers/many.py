@@ -215,7 +215,11 @@ class _Logistic:
         return values.unflatten(2, (self.rows.supports.shape[1], self.rows.n_aug))
 
     def _lead_hessian(self, shares):
-        """(T, k(lead+1), k(lead+1)) float64; `logistic_regression._Sampled._lead_hessian`, task by task."""
+        """(T, k(lead + 1), k(lead + 1)) float64, the approximate Hessian over the leading columns, of each task.
+
+        As `_Sampled._lead_hessian` of lowshot.classifiers.logistic_regression, for many tasks. shares: (T, k, n, A),
+        softmax.
+        """
         tasks, ways, count, n_aug = shares.shape
         lead = self.lead
         means = -(shares.transpose(1, 2) @ shares.permute(0, 2, 3, 1)).double() / n_aug      # (T, n, k, k)

@@ -90,6 +90,9 @@ class ShiftSpace:
         return flat.reshape(*weights.shape[:-1], *stack.shape[1:])
 
     def lead_width(self, num_rows: int, ways: int) -> int:
-        """How many columns lead: those whose variance over `num_rows` rows is not small beside the penalty 1."""
+        """Number of leading columns: those whose variance times `num_rows` exceeds 0.1, where the penalty is 1.
+
+        From LEAD[0] to LEAD[1] columns, at most D, and so few that ways · (lead + 1) is at most UNKNOWNS.
+        """
         strong = int((self.eigen[1] * num_rows > 0.1).sum())
         return min(max(strong, LEAD[0]), LEAD[1], max(1, UNKNOWNS // ways - 1), len(self.basis))

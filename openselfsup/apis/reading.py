@@ -88,10 +88,10 @@ def check_listed(tiles, list_path):
 
 
 def read_ahead(tiles, slices, workers):
-    """Yield (slice, images) for each of `slices` (sequences of items) in order.
+    """Yield (slice, images) for each of `slices` (sequences of items of `tiles`, a ListedTiles) in order.
 
-    images: a list as from `ListedTiles.get`. workers: threads. At least two slices and four images a thread are
-    under way before they are asked for.
+    images: list of `tiles.get(item)`, an image or a BrokenImage. workers: threads. While a slice is in use the next two
+    are read, and more where four images a thread take more slices.
     """
     cv2.setNumThreads(0)  # the threads here are enough
     waiting, slices = deque(), iter(slices)

@@ -5,11 +5,14 @@ from mmengine.model import BaseDataPreprocessor
 
 
 class Preprocess(BaseDataPreprocessor):
-    """pipeline: transforms.Pipeline, whose `finish` and `normalize` run here. channels_last: memory order.
+    """Moves a batch of datasets.collate to the device, and finishes and normalises its images there.
 
-    Called with a batch of datasets.collate; returns dict(images, labels), and such a one as it is.
-    images: (N, 3, H, W) float32 for one view,
-    (views, N, 3, H, W) for more; labels: (N,) int64, −1 where there are none.
+    pipeline: transforms.Pipeline, whose `finish` and `normalize` run here, in float32 even under autocast.
+    channels_last: memory order of the images.
+
+    Takes dict(images (N, views, H, W, 3) uint8, parameters (N, views, P) float32, labels). Returns dict(images,
+    labels): images (N, 3, H, W) float32 for one view, (views, N, 3, H, W) for more; labels (N,) int64, −1 where there
+    are none. A dict without `parameters`, as this returns, is returned unchanged.
     """
 
     def __init__(self, pipeline, channels_last=True):
