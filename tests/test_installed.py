@@ -105,7 +105,7 @@ def test_a_protocol_runs_where_there_is_no_checkout(fewshot_wsi, tmp_path):
     assert len(list((tmp_path / "work/results/mixture/random").glob("1shot_*_Ridge.json"))) == 2
     assert (tmp_path / "work/report/report.html").is_file() and (tmp_path / "work/results/summary.md").is_file()
     planned = fewshot_wsi("run_protocol", "--protocol", "configs/protocols/quickstart.py", "--workers", 1, "--dry_run")
-    assert planned.returncode == 0 and "pretrain clp: to do" in planned.stdout, planned.stderr
+    assert planned.returncode == 0 and "pretrain clp_wo_8: to do" in planned.stdout, planned.stderr
 
 
 def test_a_wrong_command_is_named_and_all_are_listed(fewshot_wsi):
