@@ -13,6 +13,7 @@ from openselfsup.models.preprocess import Preprocess
 from openselfsup.transforms import build_pipeline
 from openselfsup.transforms.color import ColorJitter, GaussianBlur, RandomGrayscale, Solarization
 from openselfsup.transforms.geometry import CenterCrop, RandomResizedCrop, Resize
+from openselfsup.transforms.stain import STAINS, StainJitter
 
 JITTER = dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.4, hue=0.4)
 CLP = [dict(type="RandomResizedCrop", size=96, scale=(0.2, 1.0)), dict(type="RandomHorizontalFlip"),
@@ -59,6 +60,28 @@ def test_grayscale_and_solarisation_equal_pillows(tile):
     close(RandomGrayscale(1).apply(tile, np.ones(1)), Image.fromarray(tile).convert("L").convert("RGB"), 0.1, 1)
     want = np.where(tile < 128, tile, 255 - tile)
     np.testing.assert_array_equal(Solarization().apply(tile, np.empty(0)), want)
+
+
+def stained(amounts):
+    """(h, w, 3) uint8 of given amounts (h, w, 3) of haematoxylin, eosin and DAB, by the Beer-Lambert law."""
+    return np.clip(np.rint(256 * np.exp(-amounts @ STAINS) - 1), 0, 255).astype(np.uint8)
+
+
+def test_stain_jitter_is_the_same_tissue_in_other_amounts_of_stain():
+    amounts = generator(0, "test/stain").uniform(0, 0.8, (40, 40, 3)) * [1, 1, 0]
+    scale, shift = np.array([1.3, 0.6, 1.0]), np.array([0.05, -0.02, 0.0])
+    close(StainJitter().apply(stained(amounts), np.r_[scale, shift]), stained(scale * amounts + shift), 0.6, 2)
+
+
+def test_stain_jitter_separates_the_stains_by_least_squares(tile):
+    got = StainJitter(1).apply(tile, np.array([1, 0, 0, 0, 0, 0], float))  # haematoxylin alone
+    amounts = np.linalg.lstsq(STAINS.T, -np.log((tile.reshape(-1, 3) + 1.0) / 256).T, rcond=None)[0]
+    want = np.clip(256 * np.exp(-amounts[:1].T * STAINS[:1]) - 1, 0, 255)
+    close(got.reshape(-1, 3), want, 0.6, 1)
+
+
+def test_stain_jitter_without_strength_changes_nothing(tile):
+    np.testing.assert_array_equal(StainJitter(0, 0).apply(tile, StainJitter(0, 0).draw(generator(0, "x"), 1, 1)), tile)
 
 
 @pytest.mark.parametrize("box, size", [((10, 20, 50, 60), 96), ((0, 0, 120, 120), 32), ((30, 5, 80, 100), 64)])
@@ -130,6 +153,15 @@ def test_batched_operations_give_what_the_single_ones_give_for_the_same_draw(til
     assert np.abs(got - want).mean() < 2
 
 
+def test_stain_jitter_of_a_batch_is_that_of_single_images(tile):
+    jitter = StainJitter(0.5, 0.1)
+    parameters = np.stack([jitter.draw(generator(0, "test/stain", i), 120, 120) for i in range(8)])
+    want = np.stack([jitter.apply(tile, one) for one in parameters])
+    batch = torch.from_numpy(np.stack([tile] * 8)).permute(0, 3, 1, 2).float()
+    got = jitter.apply_batch(batch, torch.from_numpy(parameters).float()).permute(0, 2, 3, 1).numpy()
+    assert np.abs(got - want).max() < 0.51 and len(np.unique(want[:, 60, 60], axis=0)) == 8
+
+
 def test_mixed_precision_leaves_the_augmentations_alone(tile):
     pipeline = build_pipeline(CLP, on_device=True)
     views = [pipeline(tile, generator(0, "test/b", i)) for i in range(8)]
@@ -177,6 +209,7 @@ def test_impossible_settings_are_refused():
     for steps, words in (([dict(type="RandomFlip")], "unknown type 'RandomFlip'"),
                          ([dict(type="ColorJitter", hue=0.7)], "hue=0.7 gives no interval"),
                          ([dict(type="GaussianBlur", sigma_min=2, sigma_max=1)], "sigma_min <= sigma_max"),
+                         ([dict(type="StainJitter", scale=2)], "0 <= scale <= 1"),
                          ([dict(type="RandomGrayscale", p=2)], "no probability"),
                          ([dict(type="RandomResizedCrop", size=0)], "whole number of pixels"),
                          ([dict(type="RandomResizedCrop", size=9, scale=(1, .2))], "0 < low <= high"),

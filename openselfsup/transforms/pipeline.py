@@ -15,6 +15,7 @@ from openselfsup.transforms.geometry import (
     Resize,
     probability,
 )
+from openselfsup.transforms.stain import StainJitter
 
 
 class RandomAppliedTrans:
@@ -80,7 +81,7 @@ class Normalize:
 
 OPERATIONS = {kind.__name__: kind for kind in (
     RandomResizedCrop, RandomHorizontalFlip, RandomVerticalFlip, Resize, CenterCrop, ColorJitter, RandomGrayscale,
-    GaussianBlur, Solarization, RandomAppliedTrans, ToTensor, Normalize)}
+    GaussianBlur, Solarization, StainJitter, RandomAppliedTrans, ToTensor, Normalize)}
 
 
 class Pipeline:
