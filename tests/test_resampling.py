@@ -209,7 +209,7 @@ def test_homo_tasks_resample_slides(world):
 def test_protocol_key_open_is_the_default_and_checked(world):
     protocol = world[0]
     assert RunSettings(replace(protocol, open="bootstrap"), "mix", "enc", num_shots=2).open == "bootstrap"
-    with pytest.raises(UserError, match="--open 'jackknife'.*bootstrap"):
+    with pytest.raises(UserError, match="--open is 'jackknife'.*bootstrap"):
         _settings(protocol, open="jackknife")
     with pytest.raises(UserError, match="--open_resamples is 1; give a whole number from 2"):
         _settings(protocol, open_resamples=1)
