@@ -1,8 +1,8 @@
 """The quick start's contrastive pre-training: MoCo-v3 on 32² crops of synthetic tiles, for some minutes.
 
 Seven hundred steps are not the published sixty thousand, so the recipe differs from it: AdamW, sharper contrast, keys
-that follow at once, and changes of colour that are as wide as those of the stains, so that the stain does not tell one
-tile from another. Small crops, from a fifth of the tile on, make it look at the tissue rather than at its layout.
+that follow at once, and changes of stain as wide as those between the tiles, so that the stain does not tell one tile
+from another. Small crops, from a fifth of the tile on, make it look at the tissue rather than at its layout.
 """
 _base_ = '../_base_/moco_v3_r18.py'
 
@@ -15,9 +15,10 @@ data = dict(
         dict(type='RandomResizedCrop', size=32, scale=(0.2, 1.0)),
         dict(type='RandomHorizontalFlip'),
         dict(type='RandomVerticalFlip'),
-        dict(type='RandomAppliedTrans', p=0.9,
-             transforms=[dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.6, hue=0.2)]),
-        dict(type='RandomGrayscale', p=0.3),
+        dict(type='StainJitter', scale=0.8, shift=0.1),
+        dict(type='RandomAppliedTrans', p=0.8,
+             transforms=[dict(type='ColorJitter', brightness=0.2, contrast=0.4, saturation=0.4, hue=0.15)]),
+        dict(type='RandomGrayscale', p=0.2),
         dict(type='RandomAppliedTrans', p=0.3, transforms=[dict(type='GaussianBlur', sigma_min=0.1, sigma_max=0.6)]),
     ]))
 optimizer = dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.05)
