@@ -1,6 +1,6 @@
 """The quick start's contrastive pre-training: MoCo-v3 on 32² crops of synthetic tiles, for some minutes.
 
-Five hundred steps are not the published sixty thousand, so the recipe differs from it: AdamW, sharper contrast, keys
+Six hundred steps are not the published sixty thousand, so the recipe differs from it: AdamW, sharper contrast, keys
 that follow at once, and changes of stain as wide as those between the tiles, so that the stain does not tell one tile
 from another. Small crops, from a fifth of the tile on, make it look at the tissue rather than at its layout.
 """
@@ -25,4 +25,4 @@ optimizer = dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.05)
 lr_config = dict(warmup='linear', warmup_iters=1, warmup_by_epoch=True)
 log_config = dict(interval=25)
 checkpoint_config = dict(interval=100)
-total_epochs = 20
+total_epochs = 24

@@ -16,4 +16,4 @@ lr_config = dict(_delete_=True, policy='CosineAnnealing', min_lr=0.0, warmup='li
                  warmup_by_epoch=True)  # steps too few for the published ones
 log_config = dict(interval=50)
 checkpoint_config = dict(interval=100)
-total_epochs = 8
+total_epochs = 10
